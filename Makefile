@@ -1,0 +1,59 @@
+# Everything runs on this machine with Go, Node (for Azurite) and make. `make help` lists the targets.
+SHELL    := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PORT     ?= 7071
+APP      := dist/app
+AZURITE  := internal/standin/azurite
+BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
+# Packages without goroutines are tested without the race detector, which would only slow them down.
+PURE     := ./internal/dr
+
+.PHONY: help run demo test lint package azurite stage tools clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: stage $(AZURITE)/node_modules/.installed ## build and start everything here, run a nightly backup, stay up (PORT=7071)
+	@go build -o dist/devstack ./internal/standin/cmd/devstack
+	@exec dist/devstack -app $(APP) -port $(PORT) run
+
+demo: stage $(AZURITE)/node_modules/.installed ## the same story without a terminal; fails unless every expected event arrives
+	@go build -o dist/devstack ./internal/standin/cmd/devstack
+	@exec dist/devstack -app $(APP) -port 0 demo
+
+test: $(AZURITE)/node_modules/.installed ## all tests, with the race detector where there are goroutines
+	go test -timeout 4m $(PURE)
+	go test -race -timeout 4m $$(go list ./... | grep -v '/internal/dr$$')
+
+lint: tools ## gofmt, go vet, staticcheck, go.mod tidiness
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt: $$bad"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+
+package: stage ## dist/apim-dr.zip for linux/amd64, ready to deploy
+	@rm -rf dist/package dist/apim-dr.zip && mkdir -p dist/package
+	@cp -r functions/. dist/package/ && cp host.json dist/package/
+	@GOOS=linux GOARCH=amd64 $(BUILD) -o dist/package/apim-dr .
+	@go run ./internal/build/stagezip dist/package dist/apim-dr.zip
+
+stage: tools ## build the handler and stage it as the Functions host wants it: dist/app
+	@mkdir -p dist
+	@rm -rf $(APP) && mkdir -p $(APP)
+	@cp -r functions/. $(APP)/ && cp host.json $(APP)/
+	@$(BUILD) -o $(APP)/apim-dr .
+
+azurite: $(AZURITE)/node_modules/.installed ## install Azurite (npm, pinned)
+
+$(AZURITE)/node_modules/.installed: $(AZURITE)/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node with npm is missing: install Node 20 or newer (https://nodejs.org), it runs Azurite'; exit 1; }
+	@npm ci --prefix $(AZURITE) --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
+tools:
+	@command -v go >/dev/null || { echo 'Go is missing: install Go 1.26 or newer (https://go.dev/dl)'; exit 1; }
+
+clean: ## remove what was built
+	rm -rf dist $(AZURITE)/node_modules

@@ -1,0 +1,48 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"apim-dr/internal/bus"
+	"apim-dr/internal/customhandler"
+	"apim-dr/internal/dr"
+)
+
+// runOperation handles queue operations: wakes of operations that ARM has not accepted yet, and the ticks of plans.
+func (a *App) runOperation(ctx context.Context, m customhandler.MessageInvocation) error {
+	return a.message(ctx, m, a.Engine.Knock, func(t dr.Tick) error {
+		return a.Engine.RunTick(ctx, t, customhandler.InvocationFrom(ctx).TraceParent)
+	})
+}
+
+// pollOperation handles queue polls. The record knows what comes next, so it does what runOperation does.
+func (a *App) pollOperation(ctx context.Context, m customhandler.MessageInvocation) error {
+	return a.runOperation(ctx, m)
+}
+
+// deadLetter handles what Service Bus gave up on, in either queue: the operation goes on or ends, nothing is dropped.
+func (a *App) deadLetter(ctx context.Context, m customhandler.MessageInvocation) error {
+	why := dr.Failure("DeadLettered", fmt.Sprintf("message %s died after %d deliveries: %s %s", m.MessageID, m.DeliveryCount,
+		m.ApplicationProperties["DeadLetterReason"], m.ApplicationProperties["DeadLetterErrorDescription"]))
+	a.Log.ErrorContext(ctx, "dead letter", "reason", why.Message, "content", string(m.Body))
+	bury := func(ctx context.Context, w dr.Wake) error {
+		why.Message += "; content: " + string(m.Body)
+		return a.Engine.Bury(ctx, w, why)
+	}
+	return a.message(ctx, m, bury, func(t dr.Tick) error { return a.Engine.TickLater(ctx, t, errors.New(why.Message)) })
+}
+
+// message decodes and passes on. What cannot be read is quarantined: delivering it again would not help.
+func (a *App) message(ctx context.Context, m customhandler.MessageInvocation, wake func(context.Context, dr.Wake) error, tick func(dr.Tick) error) error {
+	msg, err := bus.Decode(m.Body)
+	switch {
+	case err != nil:
+		a.Log.ErrorContext(ctx, "a message that cannot be read is quarantined", "message", m.MessageID, "error", err)
+		return a.Records.Quarantine(ctx, m.Body, err.Error())
+	case msg.Tick != nil:
+		return tick(*msg.Tick)
+	}
+	return wake(ctx, *msg.Wake)
+}

@@ -1,0 +1,109 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"apim-dr/internal/customhandler"
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+// getOperation answers with one operation.
+func (a *App) getOperation(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if !dr.ValidID(id) {
+		a.refuse(w, r, engine.ErrNotFound)
+		return
+	}
+	op, _, err := a.Records.Operation(r.Context(), id)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	if op.Phase != dr.Done {
+		w.Header().Set("Retry-After", pollHint)
+	}
+	writeJSON(w, http.StatusOK, viewOf(op))
+}
+
+const (
+	listLimit    = 50
+	maxListLimit = 200
+)
+
+type operationList struct {
+	Operations []operationView `json:"operations"`
+	NextLink   string          `json:"nextLink,omitempty"`
+}
+
+// listOperations answers with the operations of a day (?day=2006-01-02, UTC, today if absent), a page at a time (?limit, ?after), or
+// with those in flight (?inFlight=true), whose cost does not grow with history.
+func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	day, limit := a.Now().UTC(), listLimit
+	var wrong []customhandler.FieldError
+	var err error
+	if s := q.Get("day"); s != "" {
+		if day, err = time.Parse(time.DateOnly, s); err != nil {
+			wrong = append(wrong, customhandler.FieldError{Field: "day", Detail: "accepted: a date such as 2026-01-31, UTC"})
+		}
+	}
+	if s := q.Get("limit"); s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxListLimit {
+			wrong = append(wrong, customhandler.FieldError{Field: "limit", Detail: "accepted: 1 to 200"})
+		}
+	}
+	inFlight := q.Get("inFlight")
+	if inFlight != "" && inFlight != "true" && inFlight != "false" {
+		wrong = append(wrong, customhandler.FieldError{Field: "inFlight", Detail: "accepted: true or false"})
+	}
+	if len(wrong) > 0 {
+		customhandler.WriteProblem(w, r, customhandler.Problem{Status: http.StatusBadRequest, Title: "The query is not valid", Errors: wrong})
+		return
+	}
+	var ops []dr.Operation
+	var next string
+	if inFlight == "true" {
+		ops, err = a.inFlight(r.Context(), maxListLimit)
+	} else {
+		ops, next, err = a.Records.ListOperations(r.Context(), day.Format("20060102"), q.Get("after"), limit)
+	}
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	list := operationList{Operations: []operationView{}}
+	for _, op := range ops {
+		list.Operations = append(list.Operations, viewOf(op))
+	}
+	if next != "" {
+		q.Set("day", day.Format(time.DateOnly))
+		q.Set("after", next)
+		q.Del("code") // a function key given in the query does not go into an answer
+		list.NextLink = "/api/operations?" + q.Encode()
+	}
+	writeJSON(w, http.StatusOK, list)
+}
+
+func (a *App) inFlight(ctx context.Context, limit int) ([]dr.Operation, error) {
+	markers, err := a.Records.Markers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ops []dr.Operation
+	for _, m := range markers[:min(limit, len(markers))] {
+		op, _, err := a.Records.Operation(ctx, m.Wake.ID)
+		switch {
+		case err == nil:
+			ops = append(ops, op)
+		case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrUnreadable), errors.Is(err, engine.ErrNewer):
+		default:
+			return nil, err
+		}
+	}
+	return ops, nil
+}

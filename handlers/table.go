@@ -1,0 +1,82 @@
+// Package handlers has one file for each trigger: decode, one engine call, answer. Table is the only place where functions are registered.
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"apim-dr/internal/customhandler"
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+// Engine is what the triggers ask for.
+type Engine interface {
+	Backup(ctx context.Context, r engine.Request) (dr.Operation, error)
+	Knock(ctx context.Context, w dr.Wake) error
+	Bury(ctx context.Context, w dr.Wake, why *dr.Error) error
+	SendTicks(ctx context.Context) error
+	RunTick(ctx context.Context, t dr.Tick, traceparent string) error
+	TickLater(ctx context.Context, t dr.Tick, cause error) error
+	Watch(ctx context.Context) error
+}
+
+// Records is what the triggers read and write beside the engine.
+type Records interface {
+	// Operation reads a record; engine.ErrNotFound, engine.ErrUnreadable, engine.ErrNewer.
+	Operation(ctx context.Context, id string) (dr.Operation, string, error)
+	// ListOperations returns up to limit records of a day (yyyymmdd) and where to go on; "" at the end.
+	ListOperations(ctx context.Context, day, after string, limit int) ([]dr.Operation, string, error)
+	// Markers lists the operations in flight.
+	Markers(ctx context.Context) ([]engine.Marker, error)
+	// Quarantine keeps content that cannot be read.
+	Quarantine(ctx context.Context, content []byte, reason string) error
+}
+
+// App holds what the handlers need. All fields must be set.
+type App struct {
+	Engine  Engine
+	Records Records
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Function is one folder of functions/. Exactly one of HTTP, Timer and Message is set.
+type Function struct {
+	Name    string
+	Pattern string // of an HTTP function, as http.ServeMux takes it
+	HTTP    http.HandlerFunc
+	Timer   func(context.Context, customhandler.TimerInvocation) error
+	Message func(context.Context, customhandler.MessageInvocation) error
+}
+
+// Table lists every function of the app. A test holds it against the function.json files.
+func (a *App) Table() []Function {
+	return []Function{
+		{Name: "BackupSchedule", Timer: a.backupSchedule},
+		{Name: "StartBackup", Pattern: "POST /api/backups", HTTP: a.startBackup},
+		{Name: "GetOperation", Pattern: "GET /api/operations/{id}", HTTP: a.getOperation},
+		{Name: "ListOperations", Pattern: "GET /api/operations", HTTP: a.listOperations},
+		{Name: "RunOperation", Message: a.runOperation},
+		{Name: "PollOperation", Message: a.pollOperation},
+		{Name: "Watchdog", Timer: a.watchdog},
+		{Name: "DeadLetterOperations", Message: a.deadLetter},
+		{Name: "DeadLetterPolls", Message: a.deadLetter},
+	}
+}
+
+// Register puts the table's functions into a router.
+func (a *App) Register(r *customhandler.Router) {
+	for _, f := range a.Table() {
+		switch {
+		case f.HTTP != nil:
+			r.HTTP(f.Name, f.Pattern, f.HTTP)
+		case f.Timer != nil:
+			r.Timer(f.Name, f.Timer)
+		default:
+			r.Message(f.Name, f.Message)
+		}
+	}
+}

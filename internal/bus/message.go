@@ -1,0 +1,119 @@
+package bus
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+// What a message may hold. The bounds keep a MessageID under the 128 characters of Service Bus.
+const (
+	maxMessage  = 32 << 10 // bytes
+	maxLocation = 4 << 10  // bytes
+	maxName     = 64       // bytes of an operation's id or a plan's name
+	maxCount    = 1e9
+)
+
+// ErrMalformed is content that no version of apim-dr sends. It will not get better: keep it and go on.
+var ErrMalformed = errors.New("not a message of apim-dr")
+
+// NewerError is a message of a newer version, to be left to that version. It is an engine.ErrNewer.
+type NewerError struct{ V int }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the message has version %d, this apim-dr reads up to %d: update it", e.V, dr.Version)
+}
+
+// Is makes it an engine.ErrNewer.
+func (e *NewerError) Is(target error) bool { return target == engine.ErrNewer }
+
+// Message is what the queues carry: exactly one of the two is set.
+type Message struct {
+	Wake *dr.Wake // flat in JSON
+	Tick *dr.Tick // {"v":1,"tick":{"plan":…,"at":…,"try":…}}
+}
+
+type tick struct {
+	Plan string    `json:"plan"`
+	At   time.Time `json:"at"`
+	Try  int       `json:"try"`
+}
+
+// Encode writes m in the present version; ErrMalformed when Decode would refuse it.
+func Encode(m Message) ([]byte, error) {
+	if m.Wake != nil {
+		w := *m.Wake
+		w.V = dr.Version
+		if !printable(w.Location, maxLocation) {
+			w.Location = "" // a hint: the record has one too
+		}
+		m.Wake = &w
+	}
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	if t := m.Tick; t != nil {
+		return json.Marshal(map[string]any{"v": dr.Version, "tick": tick{t.Plan, t.At.UTC(), t.Try}})
+	}
+	return json.Marshal(m.Wake)
+}
+
+// Decode reads the body of a message of the queues or their dead letters; ErrMalformed, *NewerError. What it returns comes from outside: shapes and
+// sizes are checked, but a Location may lead anywhere.
+func Decode(body []byte) (Message, error) {
+	var version struct{ V int } // alone: a newer version may give every other field another shape
+	var in struct {
+		dr.Wake
+		Tick *tick
+	}
+	if len(body) > maxMessage {
+		return Message{}, fmt.Errorf("%w: %d bytes, at most %d are accepted", ErrMalformed, len(body), maxMessage)
+	} else if err := json.Unmarshal(body, &version); err != nil {
+		return Message{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	} else if version.V > dr.Version {
+		return Message{}, &NewerError{V: version.V}
+	} else if err := json.Unmarshal(body, &in); err != nil {
+		return Message{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	} else if in.V < 1 || (in.ID == "") == (in.Tick == nil) {
+		return Message{}, fmt.Errorf("%w: it needs a version (v) and either an id or a tick", ErrMalformed)
+	}
+	m := Message{Wake: &in.Wake}
+	if in.Tick != nil {
+		m = Message{Tick: &dr.Tick{V: in.V, Plan: in.Tick.Plan, At: in.Tick.At.UTC(), Try: in.Tick.Try}}
+	}
+	if err := m.check(); err != nil {
+		return Message{}, err
+	}
+	return m, nil
+}
+
+func (m Message) check() error {
+	fault := ""
+	switch w, t := m.Wake, m.Tick; {
+	case (w == nil) == (t == nil):
+		fault = "neither or both of wake and tick"
+	case t != nil && (t.Plan == "" || !printable(t.Plan, maxName)):
+		fault = "a plan's name has 1 to 64 printable bytes"
+	case t != nil && (t.At.Year() < 2000 || t.At.Year() > 2999 || t.Try < 0 || t.Try > maxCount):
+		fault = "the time or the try of a tick is out of range"
+	case w != nil && (len(w.ID) > maxName || !dr.ValidID(w.ID)):
+		fault = "the id is not that of an operation"
+	case w != nil && (min(w.Epoch, w.N, w.Try, w.Attempt) < 0 || max(w.Epoch, w.N, w.Try, w.Attempt) > maxCount):
+		fault = "a number of a wake is out of range"
+	case w != nil && !printable(w.Location, maxLocation):
+		fault = "the Location of a wake has more than 4096 bytes, or some that are not printable"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrMalformed, fault)
+}
+
+func printable(s string, most int) bool {
+	return len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar })
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"apim-dr/internal/dr"
+)
+
+// Fleet is what is protected, how and where to. It is complete and consistent when Load returned it.
+type Fleet struct {
+	Storages map[string]Storage
+	Plans    map[string]Plan
+	Services []Service // in the order given
+}
+
+// Service finds a service by its name, in any case, since ARM does not mind it either.
+func (f Fleet) Service(name string) (Service, bool) {
+	for _, s := range f.Services {
+		if strings.EqualFold(s.Name, name) {
+			return s, true
+		}
+	}
+	return Service{}, false
+}
+
+// PlanOf returns a service's plan and the storage its backups go to.
+func (f Fleet) PlanOf(s Service) (Plan, Storage) {
+	plan := f.Plans[s.Plan]
+	return plan, f.Storages[plan.Storage]
+}
+
+// Access is how an API Management instance reaches the backup storage.
+type Access string
+
+// The ways of access. Both identities are the API Management instance's, not this program's, and need an api-version from 2021-04-01-preview on.
+const (
+	SystemAssigned Access = "systemAssigned"
+	UserAssigned   Access = "userAssigned" // Storage.ClientID says which
+	StorageKey     Access = "storageKey"   // Config.StorageKey has the key
+)
+
+// Storage is a container for backups. It must exist.
+type Storage struct {
+	Name        string
+	Account     string // bare account name
+	Container   string
+	Access      Access
+	ClientID    string // GUID, userAssigned only
+	KeyVariable string // environment variable with the key, storageKey only
+	Region      string // as ARM writes it (westeurope); empty: not told
+}
+
+// Plan is when and where to services are backed up and how long that is kept.
+type Plan struct {
+	Name      string
+	Schedule  dr.Schedule
+	Storage   string        // a key of Fleet.Storages
+	RPO       time.Duration // the newest good recovery point is to be younger than this
+	Retention Retention     // zero: everything is kept until the platform lets it expire, 30 days after its creation
+	Deadline  time.Duration // how long one backup may run, from its POST
+	Spread    time.Duration // window over which the backups of one tick are started; 0: at once
+	NotDuring []Window      // no scheduled backup is started then
+}
+
+// Retention is how many recovery points are kept: the newest KeepLast, and the newest of each of the last KeepDaily days and KeepWeekly weeks.
+type Retention struct {
+	KeepLast, KeepDaily, KeepWeekly int
+}
+
+// Window is a time of day, UTC. From and To count from midnight; To before From ends on the next day. Days are those on which it begins;
+// none given means all.
+type Window struct {
+	From, To time.Duration
+	Days     []time.Weekday
+}
+
+// Instance is an API Management instance.
+type Instance struct {
+	ID            string // ARM id
+	Name          string // the key of its lock, its records and its events
+	Subscription  string
+	ResourceGroup string
+}
+
+// Service is an instance that is backed up.
+type Service struct {
+	Instance
+	Plan           string      // a key of Fleet.Plans
+	Secondaries    []Secondary // in the order in which a failover tries them
+	DrillInstance  *Instance   // overwritten by drills; nil: none
+	AllowColocated bool        // accepts that stamp or backups are in the service's own region
+}
+
+// Mode tells whether a secondary is kept up to date.
+type Mode string
+
+// The modes.
+const (
+	Cold Mode = "cold" // restored into when a failover asks for it
+	Warm Mode = "warm" // restored into after each good backup of the active instance
+)
+
+// Secondary is an instance that a failover may restore into.
+type Secondary struct {
+	Instance
+	Mode Mode
+}

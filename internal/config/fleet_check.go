@@ -1,0 +1,170 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"apim-dr/internal/dr"
+)
+
+const (
+	platformKeeps  = 30 * 24 * time.Hour // a backup expires then ("disaster recovery" page of the Azure docs)
+	identityAccess = "2021-04-01"        // first api-version (a preview) with identity access to the storage
+)
+
+// builder turns the fleet's JSON into a Fleet and tells what cannot be meant.
+type builder struct {
+	root     string // where paths begin: FLEET or FLEET_FILE
+	settings settings
+	env      environment
+	m        *mistakes
+	warnings []string
+	keys     map[string]Secret // by account
+}
+
+func (b *builder) build(in fleetJSON) Fleet {
+	fleet := Fleet{Storages: map[string]Storage{}, Plans: map[string]Plan{}}
+	for _, name := range slices.Sorted(maps.Keys(in.Storages)) {
+		fleet.Storages[name] = b.storage(name, in.Storages[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Plans)) {
+		fleet.Plans[name] = b.plan(name, in.Plans[name])
+		if _, ok := fleet.Storages[fleet.Plans[name].Storage]; !ok {
+			b.unknown(b.root+".plans."+name+".storage", fleet.Plans[name].Storage, "storages", slices.Sorted(maps.Keys(in.Storages)))
+		}
+	}
+	if len(in.Services) == 0 {
+		b.m.add(b.root+".services", "holds none; accepted: one or more")
+	}
+	for i, s := range in.Services {
+		service := Service{Instance: instance(s.ID), Plan: s.Plan, AllowColocated: s.AllowColocated}
+		for _, second := range s.Secondaries {
+			service.Secondaries = append(service.Secondaries, Secondary{Instance: instance(second.ID), Mode: second.Mode})
+		}
+		if drill := instance(s.DrillInstance); drill.Name != "" {
+			service.DrillInstance = &drill
+		}
+		fleet.Services = append(fleet.Services, service)
+		if _, ok := fleet.Plans[service.Plan]; !ok {
+			b.unknown(fmt.Sprintf("%s.services[%d].plan", b.root, i), service.Plan, "plans", slices.Sorted(maps.Keys(in.Plans)))
+		}
+	}
+	b.roles(fleet.Services)
+	return fleet
+}
+
+func (b *builder) unknown(at, name, of string, known []string) {
+	b.m.add(at, "holds %s; accepted: a name under %s.%s (%s)", held(name), b.root, of, strings.Join(known, ", "))
+}
+
+func (b *builder) storage(name string, in storageJSON) Storage {
+	at := b.root + ".storages." + name
+	if in.Access == UserAssigned && in.ClientID == "" {
+		b.m.add(at+".clientId", "not set; access userAssigned needs the client id of the API Management instance's identity")
+	}
+	if in.Access != UserAssigned && in.ClientID != "" {
+		b.m.add(at+".clientId", "holds %s; accepted: only with access userAssigned", held(in.ClientID))
+	}
+	if in.Access != StorageKey && in.KeyVariable != "" {
+		b.m.add(at+".keyVariable", "is set; accepted: only with access storageKey")
+	}
+	if in.Access == SystemAssigned || in.Access == UserAssigned {
+		if version := b.settings.APIVersion; version[:len(identityAccess)] < identityAccess {
+			b.m.add(at+".access", "holds %q; it needs ARM_API_VERSION %s-preview or later, which is %s", in.Access, identityAccess, version)
+		}
+	}
+	if in.Access == StorageKey {
+		b.key(at+".keyVariable", in)
+	}
+	return Storage{Name: name, Account: in.Account, Container: in.Container, Access: in.Access, ClientID: in.ClientID,
+		KeyVariable: in.KeyVariable, Region: regionName(in.Region)}
+}
+
+// key finds the storage key that a storage names.
+func (b *builder) key(at string, in storageJSON) {
+	value := b.env.get(in.KeyVariable)
+	switch {
+	case in.KeyVariable == "":
+		b.m.add(at, "not set; access storageKey needs the name of the environment variable that holds the key")
+		return
+	case value == "":
+		b.m.add(at, "holds %q; that environment variable is not set", in.KeyVariable)
+		return
+	}
+	if err := rules["storageKey"](value); err != nil {
+		b.m.add(in.KeyVariable, "holds %s; %v", hidden(value), err)
+		return
+	}
+	if before, ok := b.keys[in.Account]; ok && before != Secret(value) {
+		b.m.add(at, "holds %q; another storage with the same account names a variable with another key; accepted: one key an account", in.KeyVariable)
+	}
+	b.keys[in.Account] = Secret(value)
+}
+
+func (b *builder) plan(name string, in planJSON) Plan {
+	at := b.root + ".plans." + name
+	plan := Plan{Name: name, Schedule: ncrontab(cmp.Or(in.Schedule, b.settings.BackupSchedule)), Storage: in.Storage,
+		RPO: span(in.RPO), Deadline: span(in.Deadline), Spread: span(in.Spread)}
+	if plan.RPO > platformKeeps {
+		b.m.add(at+".rpo", "holds %v; accepted: at most 720h, since backups expire after 30 days", plan.RPO)
+	}
+	if gap := longestGap(plan.Schedule); plan.RPO > 0 && gap > plan.RPO {
+		b.warnings = append(b.warnings, fmt.Sprintf("%s.rpo: %v is shorter than the pause of %v in the schedule %q, so that it is breached between backups",
+			at, plan.RPO, gap, plan.Schedule))
+	}
+	if in.Retention != nil {
+		plan.Retention = Retention(*in.Retention)
+		b.retention(at+".retention", plan.Retention, plan.Schedule)
+	}
+	for i, w := range in.NotDuring {
+		window := Window{From: timeOfDay(w.From), To: timeOfDay(w.To)}
+		for _, day := range w.Days {
+			window.Days = append(window.Days, weekdays[day])
+		}
+		if w.From == w.To {
+			b.m.add(fmt.Sprintf("%s.notDuring[%d].to", at, i), "equals from; accepted: another time of day")
+		}
+		plan.NotDuring = append(plan.NotDuring, window)
+	}
+	return plan
+}
+
+func (b *builder) retention(at string, r Retention, schedule dr.Schedule) {
+	if r == (Retention{}) {
+		b.m.add(at, "keeps nothing; accepted: keepLast, keepDaily or keepWeekly above 0, or no retention at all")
+	}
+	limit := func(field string, n, most int) {
+		if n < 0 || n > most {
+			b.m.add(at+"."+field, "holds %d; accepted: 0 to %d, since backups expire after 30 days", n, most)
+		}
+	}
+	limit("keepLast", r.KeepLast, occurrencesKept(schedule))
+	limit("keepDaily", r.KeepDaily, 30)
+	limit("keepWeekly", r.KeepWeekly, 4)
+}
+
+// A Monday at the start of a year that is no leap year: schedules are measured from here, so that the same text always gets the same answer.
+var measuredFrom = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// occurrencesKept is how many backups of a schedule fit into the platform's 30 days, at most 1,000.
+func occurrencesKept(s dr.Schedule) int {
+	first := s.Next(measuredFrom)
+	n := 0
+	for at := first; n < 1000 && !at.IsZero() && at.Sub(first) <= platformKeeps; at = s.Next(at) {
+		n++
+	}
+	return n
+}
+
+// longestGap is the longest pause between the next hundred occurrences.
+func longestGap(s dr.Schedule) (gap time.Duration) {
+	for i, at := 0, s.Next(measuredFrom); i < 100 && !at.IsZero(); i++ {
+		next := s.Next(at)
+		gap, at = max(gap, next.Sub(at)), next
+	}
+	return gap
+}

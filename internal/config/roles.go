@@ -1,0 +1,121 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// roles refuses a fleet in which one instance would be overwritten by what it must not receive. A name stands for one instance
+// everywhere: names of API Management instances are unique in Azure.
+func (b *builder) roles(services []Service) {
+	at := func(i int, rest string) string { return fmt.Sprintf("%s.services[%d]%s", b.root, i, rest) }
+	second := func(i, j int, rest string) string { return at(i, fmt.Sprintf(".secondaries[%d]%s", j, rest)) }
+
+	listed, ids := map[string]int{}, map[string]Instance{}
+	same := func(where string, in Instance) {
+		before, ok := ids[fold(in)]
+		if ok && !strings.EqualFold(before.ID, in.ID) {
+			b.m.add(where, "holds the name %q, which stands for another instance elsewhere in the fleet (%s); accepted: one id a name", in.Name, before.ID)
+		}
+		if !ok {
+			ids[fold(in)] = in
+		}
+	}
+	secondaryOf := map[string][]int{} // services that list the instance as a secondary
+	warm := map[string][]string{}     // primary → its warm secondaries
+	for i, s := range services {
+		if s.Name == "" {
+			continue // told already
+		}
+		if before, ok := listed[fold(s.Instance)]; ok {
+			b.m.add(at(i, ".id"), "holds the name %q, as services[%d] does (case does not count); accepted: each service once", s.Name, before)
+			continue
+		}
+		listed[fold(s.Instance)] = i
+		same(at(i, ".id"), s.Instance)
+		for j, sec := range s.Secondaries {
+			switch {
+			case sec.Name == "":
+				continue
+			case fold(sec.Instance) == fold(s.Instance):
+				b.m.add(second(i, j, ".id"), "holds %q, the service itself; accepted: another instance", sec.Name)
+				continue
+			case slices.ContainsFunc(s.Secondaries[:j], func(o Secondary) bool { return fold(o.Instance) == fold(sec.Instance) }):
+				b.m.add(second(i, j, ".id"), "holds %q a second time; accepted: each secondary once", sec.Name)
+				continue
+			}
+			same(second(i, j, ".id"), sec.Instance)
+			secondaryOf[fold(sec.Instance)] = append(secondaryOf[fold(sec.Instance)], i)
+			if sec.Mode == Warm {
+				warm[fold(s.Instance)] = append(warm[fold(s.Instance)], fold(sec.Instance))
+			}
+		}
+	}
+	for i, s := range services {
+		b.drill(at(i, ".drillInstance"), s, services, listed, secondaryOf, same)
+		for j, sec := range s.Secondaries {
+			if sec.Mode != Warm || sec.Name == "" {
+				continue
+			}
+			if others := slices.DeleteFunc(slices.Clone(secondaryOf[fold(sec.Instance)]), func(k int) bool { return k == i }); len(others) > 0 {
+				b.m.add(second(i, j, ".mode"), "holds \"warm\", but %q is a secondary of services[%d] too and would be overwritten with another instance's data; "+
+					"accepted: a warm secondary belongs to one service", sec.Name, others[0])
+			}
+			if way := route(warm, fold(sec.Instance), fold(s.Instance), nil); way != nil && first(way, listed) == i {
+				b.m.add(second(i, j, ".mode"), "holds \"warm\" and closes a circle of warm standbys: %s → %s; accepted: no circle", fold(s.Instance), strings.Join(way, " → "))
+			}
+		}
+	}
+}
+
+// drill refuses a drill instance with any other role: drills overwrite it with whatever they prove.
+func (b *builder) drill(at string, s Service, services []Service, listed map[string]int, secondaryOf map[string][]int, same func(string, Instance)) {
+	if s.DrillInstance == nil || s.DrillInstance.Name == "" {
+		return
+	}
+	in := *s.DrillInstance
+	const only = "; accepted: an instance that serves drills alone"
+	if fold(in) == fold(s.Instance) {
+		b.m.add(at, "holds %q, the service itself%s", in.Name, only)
+		return
+	}
+	if i, ok := listed[fold(in)]; ok && len(services[i].Secondaries) > 0 {
+		b.m.add(at, "holds %q, the primary services[%d]%s", in.Name, i, only)
+	}
+	if of := secondaryOf[fold(in)]; len(of) > 0 {
+		b.m.add(at, "holds %q, a secondary of services[%d]%s", in.Name, of[0], only)
+	}
+	same(at, in)
+}
+
+func fold(in Instance) string { return strings.ToLower(in.Name) }
+
+// route is a way along warm standbys, both ends included; nil: there is none.
+func route(warm map[string][]string, from, to string, seen map[string]bool) []string {
+	if from == to {
+		return []string{to}
+	}
+	if seen == nil {
+		seen = map[string]bool{}
+	}
+	seen[from] = true
+	for _, next := range warm[from] {
+		if seen[next] {
+			continue
+		}
+		if rest := route(warm, next, to, seen); rest != nil {
+			return append([]string{from}, rest...)
+		}
+	}
+	return nil
+}
+
+// first is the lowest index among services on a circle, so that the circle is told once.
+func first(circle []string, listed map[string]int) int {
+	least := listed[circle[0]]
+	for _, name := range circle {
+		least = min(least, listed[name])
+	}
+	return least
+}

@@ -1,0 +1,123 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// settings is every environment variable that this program reads, besides the storage keys that the fleet names. The tag "is" names
+// a field's rule; what is tagged secret is never shown, not even when it is of no use.
+type settings struct {
+	Fleet     string `envconfig:"FLEET" is:"text" secret:"true"`
+	FleetFile string `envconfig:"FLEET_FILE" is:"file"`
+
+	BackupSchedule   string `envconfig:"BACKUP_SCHEDULE" is:"schedule" default:"0 0 3 * * *"`
+	WatchdogSchedule string `envconfig:"WATCHDOG_SCHEDULE" is:"schedule" default:"0 */5 * * * *"`
+
+	Cloud        CloudName `envconfig:"AZURE_CLOUD" is:"cloud" default:"public"`
+	ARMEndpoint  string    `envconfig:"ARM_ENDPOINT" is:"endpoint"`
+	ARMAudience  string    `envconfig:"ARM_AUDIENCE" is:"audience"`
+	Authority    string    `envconfig:"AUTHORITY_HOST" is:"authority"`
+	BlobEndpoint string    `envconfig:"BLOB_ENDPOINT" is:"blobTemplate"`
+	APIVersion   string    `envconfig:"ARM_API_VERSION" is:"version" default:"2024-05-01"`
+
+	Bus            Secret `envconfig:"SERVICEBUS" is:"busConnection" secret:"true"`
+	BusNamespace   string `envconfig:"SERVICEBUS__fullyQualifiedNamespace" is:"host"`
+	State          Secret `envconfig:"STATE_STORAGE" is:"storageConnection" secret:"true"`
+	StateEndpoint  string `envconfig:"STATE_STORAGE__blobServiceUri" is:"endpoint"`
+	StateContainer string `envconfig:"STATE_CONTAINER" is:"container" default:"apim-dr"`
+
+	Credential   CredentialKind `envconfig:"CREDENTIAL" is:"credential" default:"managedIdentity"`
+	ClientID     string         `envconfig:"AZURE_CLIENT_ID" is:"guid" secret:"true"`
+	TenantID     string         `envconfig:"AZURE_TENANT_ID" is:"tenant" secret:"true"`
+	ClientSecret Secret         `envconfig:"AZURE_CLIENT_SECRET" is:"clientSecret" secret:"true"`
+	TokenFile    string         `envconfig:"AZURE_FEDERATED_TOKEN_FILE" is:"file"`
+
+	Port        string `envconfig:"FUNCTIONS_CUSTOMHANDLER_PORT" is:"port"`
+	LogLevel    string `envconfig:"LOG_LEVEL" is:"level" default:"info"`
+	StampRegion string `envconfig:"STAMP_REGION" is:"region"`
+	RegionName  string `envconfig:"REGION_NAME" is:"region"`
+	TimeZone    string `envconfig:"WEBSITE_TIME_ZONE" is:"text"`
+
+	Invocation    string `envconfig:"TIMING_INVOCATION" is:"duration" default:"100s"`
+	PostWindow    string `envconfig:"TIMING_POST_WINDOW" is:"duration" default:"60s"`
+	Settle        string `envconfig:"TIMING_SETTLE" is:"duration" default:"5m"`
+	Look          string `envconfig:"TIMING_LOOK" is:"duration" default:"60s"`
+	Busy          string `envconfig:"TIMING_BUSY" is:"duration" default:"60s"`
+	Lease         string `envconfig:"TIMING_LEASE" is:"duration" default:"10m"`
+	StartWithin   string `envconfig:"TIMING_START_WITHIN" is:"duration" default:"12h"`
+	BlobMissing   string `envconfig:"TIMING_BLOB_MISSING" is:"duration" default:"5m"`
+	VerifyAgain   string `envconfig:"TIMING_VERIFY_AGAIN" is:"duration" default:"15s"`
+	Verify        string `envconfig:"TIMING_VERIFY" is:"duration" default:"30m"`
+	Blind         string `envconfig:"TIMING_BLIND" is:"duration" default:"10m"`
+	OutageFirst   string `envconfig:"TIMING_OUTAGE_FIRST" is:"duration" default:"30s"`
+	OutageMost    string `envconfig:"TIMING_OUTAGE_MOST" is:"duration" default:"5m"`
+	WatchdogGrace string `envconfig:"TIMING_WATCHDOG_GRACE" is:"duration" default:"2m"`
+	Orphan        string `envconfig:"TIMING_ORPHAN" is:"duration" default:"1h"`
+}
+
+// environment holds variables by their upper-case name: the Functions host does not mind the case of a setting's name. An empty
+// variable counts as not set, and white space around a value is no part of it.
+type environment map[string]string
+
+func newEnvironment(environ []string) environment {
+	e := environment{}
+	for _, line := range environ {
+		name, value, _ := strings.Cut(line, "=")
+		if value = strings.TrimSpace(value); value != "" {
+			e[strings.ToUpper(name)] = value
+		}
+	}
+	return e
+}
+
+func (e environment) get(name string) string { return e[strings.ToUpper(name)] }
+
+// read fills the settings. A value that breaks its rule is told, and its default stands in so that the rest can be checked.
+func (e environment) read(m *mistakes) (s settings, err error) {
+	fields := reflect.VisibleFields(reflect.TypeFor[settings]())
+	if err := e.process(fields, &s); err != nil {
+		return s, err
+	}
+	for _, f := range fields {
+		v := reflect.ValueOf(&s).Elem().FieldByIndex(f.Index)
+		if text := v.String(); text != "" {
+			if err := rules[f.Tag.Get("is")](text); err != nil {
+				m.add(f.Tag.Get("envconfig"), "holds %s; %v", show(text, f.Tag), err)
+				v.SetString(f.Tag.Get("default"))
+			}
+		}
+	}
+	return s, nil
+}
+
+var processEnvironment sync.Mutex
+
+// process runs envconfig over these variables and no others. envconfig reads the process environment and nothing else, so that is
+// set for the moment and put back.
+func (e environment) process(fields []reflect.StructField, s *settings) error {
+	processEnvironment.Lock()
+	defer processEnvironment.Unlock()
+	for _, f := range fields {
+		name := strings.ToUpper(f.Tag.Get("envconfig"))
+		before, had := os.LookupEnv(name)
+		defer func() {
+			if _ = os.Unsetenv(name); had {
+				_ = os.Setenv(name, before)
+			}
+		}()
+		err := os.Unsetenv(name)
+		if value, ok := e[name]; ok {
+			err = os.Setenv(name, value)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return envconfig.Process("", s)
+}

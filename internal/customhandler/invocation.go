@@ -1,0 +1,108 @@
+package customhandler
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// The keys of log attributes, so that one thing has one name in every line.
+const (
+	KeyInvocation = "invocation" // the host's id of the invocation
+	KeyFunction   = "function"
+	KeyTrace      = "trace" // the W3C trace id, 32 hex digits
+	KeyMessage    = "message"
+	KeyDelivery   = "delivery"  // delivery count of the message
+	KeyOperation  = "operation" // our operation's id
+	KeyKind       = "kind"
+	KeyService    = "service"
+	KeyOutcome    = "outcome"
+	KeyStatus     = "status"     // HTTP status
+	KeyDuration   = "durationMs" // milliseconds
+	KeyError      = "error"
+	KeyStack      = "stack"
+)
+
+// Invocation says which call of which function a context belongs to.
+type Invocation struct {
+	// ID is the host's id of the invocation; empty when it sent none.
+	ID string
+	// Function is the name the function is registered under.
+	Function string
+	// TraceParent is a valid W3C traceparent: the caller's, else a new one. Empty only if Options.Rand failed.
+	TraceParent string
+}
+
+type (
+	loggerKey     struct{}
+	invocationKey struct{}
+)
+
+// InvocationFrom returns the invocation ctx belongs to; the zero Invocation outside one.
+func InvocationFrom(ctx context.Context) Invocation {
+	inv, _ := ctx.Value(invocationKey{}).(Invocation)
+	return inv
+}
+
+// FromContext returns the logger of ctx, which names the invocation and whatever With added; slog.Default() if there is none.
+func FromContext(ctx context.Context) *slog.Logger {
+	if log, ok := ctx.Value(loggerKey{}).(*slog.Logger); ok {
+		return log
+	}
+	return slog.Default()
+}
+
+// With returns a context whose logger adds args (as in slog.Logger.With) to each line.
+func With(ctx context.Context, args ...any) context.Context {
+	return context.WithValue(ctx, loggerKey{}, FromContext(ctx).With(args...))
+}
+
+// begin returns the context of r with its invocation and a logger that names it.
+func (rt *Router) begin(r *http.Request, function string) context.Context {
+	inv := Invocation{ID: invocationID(r), Function: function}
+	log := rt.opts.Log.With(KeyFunction, function, KeyInvocation, inv.ID)
+	if got := r.Header.Values("Traceparent"); len(got) == 1 && validTraceParent(got[0]) {
+		inv.TraceParent = got[0]
+	} else if made, err := rt.newTraceParent(); err == nil {
+		inv.TraceParent = made
+	} else {
+		log.Warn("no trace id could be made", KeyError, err)
+	}
+	if inv.TraceParent != "" {
+		log = log.With(KeyTrace, inv.TraceParent[3:35])
+	}
+	return context.WithValue(context.WithValue(r.Context(), invocationKey{}, inv), loggerKey{}, log)
+}
+
+// invocationID reads the host's id; it goes into logs and answers, so an overlong one is not taken.
+func invocationID(r *http.Request) string {
+	if id := r.Header.Get("X-Azure-Functions-InvocationId"); len(id) <= 128 {
+		return id
+	}
+	return ""
+}
+
+// traceParent is version-traceid-parentid-flags of W3C Trace Context, 3.2; versions after 00 may go on.
+var traceParent = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-[!-~]{0,256})?$`)
+
+func validTraceParent(s string) bool {
+	m := traceParent.FindStringSubmatch(s)
+	return m != nil && m[1] != "ff" && strings.Trim(m[2], "0") != "" && strings.Trim(m[3], "0") != "" && (m[1] != "00" || m[4] == "")
+}
+
+// newTraceParent makes a version 00 traceparent, marked as sampled because the log keeps it.
+func (rt *Router) newTraceParent() (string, error) {
+	rt.randMu.Lock()
+	defer rt.randMu.Unlock()
+	var id [24]byte
+	if _, err := io.ReadFull(rt.opts.Rand, id[:]); err != nil {
+		return "", err
+	}
+	id[0] |= 1 // an id of zeros is not valid; one fixed bit in each rules it out
+	id[16] |= 1
+	return fmt.Sprintf("00-%x-%x-01", id[:16], id[16:]), nil
+}

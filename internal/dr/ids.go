@@ -1,0 +1,38 @@
+package dr
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// NewID derives an operation's id from its natural key, so that a redelivery finds what the first delivery made:
+// <yyyymmdd>-<kind>-<20 hex digits>. The day is that of at, which must come from the key itself.
+func NewID(kind Kind, at time.Time, key ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(key, "|")))
+	return fmt.Sprintf("%s-%s-%s", at.UTC().Format("20060102"), kind, hex.EncodeToString(sum[:10]))
+}
+
+// TickID is the id of the operation that a plan's tick makes for a service.
+func TickID(kind Kind, plan, service string, tick time.Time) string {
+	return NewID(kind, tick, "tick", plan, strings.ToLower(service), tick.UTC().Format(time.RFC3339))
+}
+
+var idShape = regexp.MustCompile(`^[0-9]{8}-[a-z]+-[0-9a-f]{20}$`)
+
+// ValidID tells whether id has the shape that NewID makes. Nothing else ever becomes part of a blob's name.
+func ValidID(id string) bool { return idShape.MatchString(id) }
+
+// Day is the day in an id, yyyymmdd: the folder of its record.
+func Day(id string) string { return id[:8] }
+
+// PointID is the id of the recovery point that the leg at work makes with its present attempt, and the name of its blob.
+func (op Operation) PointID() string { return op.pointID(op.Step) }
+
+func (op Operation) pointID(step int) string {
+	return op.ID + "-s" + strconv.Itoa(step) + "-a" + strconv.Itoa(op.Legs[step].Attempt)
+}

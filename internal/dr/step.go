@@ -1,0 +1,304 @@
+package dr
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Do names the one thing to do next.
+type Do string
+
+// The actions. Yield, Sleep and Finish end an invocation; the others are answered, and Step hears the answer.
+const (
+	Nothing Do = ""        // the message is out of date
+	Lock    Do = "lock"    // ensure the marker, take the service's lock
+	Prepare Do = "prepare" // under the lock: is the service there, able and idle?
+	Start   Do = "start"   // POST to ARM, once
+	Check   Do = "check"   // one GET of the Location
+	Look    Do = "look"    // what do the service and the blob show, where ARM cannot tell?
+	Verify  Do = "verify"  // is the result there?
+	Yield   Do = "yield"   // release the lock, then sleep
+	Sleep   Do = "sleep"   // send the next wake message for Action.At
+	Finish  Do = "finish"  // carry the stored outcome everywhere it belongs
+)
+
+// Action is what to do next.
+type Action struct {
+	Do       Do
+	At       time.Time // Yield, Sleep: when to go on
+	Location string    // Check: what to GET; Sleep: what the next poll shall GET, if not the stored one
+	Try      int       // Sleep: how often in a row something could not be reached
+}
+
+// Verdict is how an action went.
+type Verdict string
+
+// The verdicts. Which of them an action can have stands with the action's answers in Step.
+const (
+	OK      Verdict = "ok"      // it is done
+	Still   Verdict = "still"   // ARM is at work; Location is where to look next
+	Later   Verdict = "later"   // not now: busy, throttled, out of reach
+	No      Verdict = "no"      // a definite refusal or failure; Error says why
+	Lost    Verdict = "lost"    // nobody knows whether ARM heard the POST
+	Refused Verdict = "refused" // this caller may not see the answer (403, 404, a 400 about the GET itself)
+)
+
+// Answer is how an action went and what was seen.
+type Answer struct {
+	Verdict  Verdict
+	Location string        // Start, Check: where to look next
+	Retry    time.Duration // a floor for the next try; 0: none was named
+	Reason   string        // why Later, or what ARM said with OK
+	Error    *Error
+	Service  ServiceView // Prepare, Look, Verify
+	Blob     BlobView    // Look, Verify
+}
+
+// Input is what Step hears: a knock (To is Nothing), or the answer to the action it asked for.
+type Input struct {
+	To     Do
+	Answer        // a knock has none, but for the Error of a buried one
+	Wake   Wake   // the message of this invocation
+	Nonce  string // of this invocation
+	Buried bool   // the knock comes from a dead-letter queue; Error tells what the message was and why it died
+}
+
+// answersIn lists, for each phase, the actions whose answers are heard in it.
+var answersIn = map[Phase][]Do{
+	Queued: {Lock, Prepare}, Starting: {Start, Look}, Running: {Check, Look}, Verifying: {Verify},
+}
+
+// strikesOut is after how many of the watchdog's wakes without progress polling gives way to observing.
+const strikesOut = 10
+
+// traits is all that differs between the verbs.
+type traits struct {
+	attempts int     // POSTs at most, where a lost answer leaves no trace
+	stretch  float64 // see NextPoll
+}
+
+var verbs = map[Verb]traits{VerbBackup: {attempts: 3, stretch: 0.05}}
+
+// Step is the whole machine: the record, what was just seen and the time in; the new record and the one thing to do out. The
+// new record is to be saved before the action is begun. Step changes none of its arguments.
+func Step(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	if op.Phase == Done {
+		if in.To == Nothing {
+			return op, Action{Do: Finish}
+		}
+		return op, Action{}
+	}
+	if in.To == Nothing {
+		if in.Wake.Epoch != op.Epoch {
+			return op, Action{}
+		}
+		op = op.clone()
+		if in.Buried {
+			return unearth(t, op, in, now)
+		}
+		return knock(t, op, in, now)
+	}
+	if !slices.Contains(answersIn[op.Phase], in.To) {
+		return op, Action{}
+	}
+	op = op.clone()
+	switch in.To {
+	case Lock:
+		return locked(t, op, in, now)
+	case Prepare:
+		return prepared(t, op, in, now)
+	case Start:
+		return started(t, op, in, now)
+	case Check:
+		return checked(t, op, in, now)
+	case Look:
+		return looked(t, op, in, now)
+	default:
+		return verified(t, op, in, now)
+	}
+}
+
+// knock leads to the first action of the phase.
+func knock(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	leg := op.Leg()
+	switch op.Phase {
+	case Queued:
+		if now.After(op.NotAfter) {
+			return op.end(Rejected, Failure("NotStartedInTime", notStarted(op)), now)
+		}
+		return op, Action{Do: Lock}
+	case Starting:
+		if in.Wake.Attempt == leg.Attempt && in.Wake.Location != "" { // the POST was heard, and only the save after it was lost
+			op.progress(Running)
+			leg.Location, leg.PostedAt = in.Wake.Location, leg.Claim.From
+			return op, Action{Do: Check, Location: leg.Location}
+		}
+		if due := t.lookDue(*leg); now.Before(due) {
+			return op, Action{Do: Sleep, At: due}
+		}
+		return op, Action{Do: Look}
+	case Running:
+		if now.Before(leg.Deadline) && !t.blind(*leg, now) && op.Strikes < strikesOut {
+			return op, Action{Do: Check, Location: in.Wake.locationFor(*leg)}
+		}
+		if due := leg.LookedAt.Add(t.Look); !leg.LookedAt.IsZero() && now.Before(due) {
+			return op, Action{Do: Sleep, At: due}
+		}
+		return op, Action{Do: Look}
+	default:
+		return op, Action{Do: Verify}
+	}
+}
+
+func notStarted(op Operation) string {
+	text := fmt.Sprintf("not begun by %s", op.NotAfter.Format(time.RFC3339))
+	if op.Waiting != "" {
+		text += "; it waited because " + op.Waiting
+	}
+	return text
+}
+
+// locked: OK, or Later when another operation holds the service.
+func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	if in.Verdict == OK {
+		return op, Action{Do: Prepare}
+	}
+	op.Waiting = in.Reason
+	return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.Busy))}
+}
+
+// prepared: OK, Later (busy, throttled, out of reach) or No.
+func prepared(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	switch in.Verdict {
+	case OK:
+		return op.intend(t, in, now)
+	case Later:
+		op.Waiting = in.Reason
+		return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.Busy))}
+	default:
+		return op.end(Rejected, in.Error, now)
+	}
+}
+
+// intend writes down that a POST follows. From here on a kill leaves the question whether ARM heard it.
+func (op Operation) intend(t Timing, in Input, now time.Time) (Operation, Action) {
+	op.progress(Starting)
+	leg := op.Leg()
+	leg.Attempt++
+	leg.Claim = Claim{Nonce: in.Nonce, From: now, Until: now.Add(t.PostWindow)}
+	leg.Before = in.Service
+	leg.LookedAt, leg.IdleLooks, leg.CleanLooks, leg.SawBusy = time.Time{}, 0, 0, false
+	if leg.Lost == 0 { // a repeated POST gets no more time than the first
+		leg.Deadline = now.Add(time.Duration(leg.Within))
+	}
+	return op, Action{Do: Start}
+}
+
+// started: Still with a Location, Later (429 and the transient 409s: ARM did not take it), No, or Lost.
+func started(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	leg := op.Leg()
+	switch {
+	case in.Verdict == Still && in.Location != "":
+		op.progress(Running)
+		leg.Location, leg.PostedAt = in.Location, now
+		return op, Action{Do: Sleep, At: NextPoll(now, now, in.Retry, 0), Location: in.Location}
+	case in.Verdict == Later && leg.Lost == 0:
+		op.progress(Queued)
+		op.Waiting = in.Reason
+		return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.Busy))}
+	case in.Verdict == No && leg.Lost == 0:
+		return op.end(Failed, in.Error, now)
+	}
+	// Lost; or a no that may come from our own earlier attempt, which then runs.
+	op.note(now, fmt.Sprintf("the answer to POST attempt %d does not say whether it was taken: %s", leg.Attempt, in.why()))
+	return op, Action{Do: Sleep, At: leg.Claim.Until.Add(t.Settle)}
+}
+
+// checked: Still, Later (no verdict), Refused, No (ARM says it failed) or OK (ARM says it is finished).
+func checked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	leg := op.Leg()
+	next := Action{Do: Sleep, At: NextPoll(now, leg.PostedAt, in.Retry, verbs[leg.Verb].stretch), Location: in.Location}
+	switch in.Verdict {
+	case Still:
+		leg.Blind, leg.BlindSince, op.Strikes = 0, time.Time{}, 0
+		return op, next
+	case Later:
+		next.Try = in.Wake.Try + 1
+		next.At = now.Add(max(in.Retry, t.Outage(in.Wake.Try)))
+		return op, next
+	case Refused:
+		if leg.Blind++; leg.Blind == 1 {
+			leg.BlindSince = now
+		}
+		op.note(now, "ARM does not show the operation: "+in.why())
+		return op, next
+	case No:
+		return op.end(Failed, in.Error, now)
+	default:
+		op.progress(Verifying)
+		leg.ArmAnswer, leg.ArmEndedAt = in.Reason, now
+		return op, Action{Do: Verify}
+	}
+}
+
+// verified: OK, No (the result is not there), or Later (nobody can look).
+func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	leg := op.Leg()
+	waited := now.Sub(leg.ArmEndedAt)
+	switch {
+	case in.Verdict == OK:
+		leg.After, leg.Blob = in.Service, in.Blob
+		return op.end(Succeeded, nil, now)
+	case in.Verdict == No && waited >= t.BlobMissing:
+		return op.end(Failed, in.Error, now)
+	case in.Verdict == No:
+		return op, Action{Do: Sleep, At: now.Add(t.VerifyAgain)}
+	case waited >= t.Verify:
+		return op.end(Unknown, Failure("NotVerified", fmt.Sprintf("ARM called it finished, but for %s nobody could look at the result: %s", t.Verify, in.why())), now)
+	}
+	return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.Outage(in.Wake.Try))), Try: in.Wake.Try + 1}
+}
+
+// unearth handles a knock whose message had died: its reason is kept, and the operation goes on under a new epoch.
+func unearth(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	if op.Phase == Queued && op.Leg().Attempt == 0 {
+		return op.end(Failed, in.Error, now)
+	}
+	op.note(now, in.why())
+	op.Epoch++
+	return op, Action{Do: Sleep, At: now}
+}
+
+// Heal is the watchdog's step for an operation that fell silent: a new epoch, so that a wake that is still on its way is ignored.
+func Heal(op Operation) Operation {
+	if op.Phase != Done {
+		op.Epoch++
+		op.Strikes++
+	}
+	return op
+}
+
+// progress enters a phase.
+func (op *Operation) progress(to Phase) { op.Phase, op.Strikes, op.Waiting = to, 0, "" }
+
+// end closes the leg and goes on with the next one, or closes the operation.
+func (op Operation) end(outcome Outcome, reason *Error, now time.Time) (Operation, Action) {
+	leg := op.Leg()
+	leg.Outcome, leg.Error, leg.EndedAt = outcome, reason, now
+	if (outcome == Succeeded || leg.MayFail) && op.Step+1 < len(op.Legs) {
+		op.Step++
+		op.progress(Queued)
+		return op, Action{Do: Lock}
+	}
+	op.progress(Done)
+	op.Outcome, op.Error, op.EndedAt = outcome, reason, now
+	return op, Action{Do: Finish}
+}
+
+func (a Answer) why() string {
+	if a.Error != nil {
+		return a.Error.String()
+	}
+	return a.Reason
+}

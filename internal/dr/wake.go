@@ -1,0 +1,66 @@
+package dr
+
+import (
+	"fmt"
+	"time"
+)
+
+// Wake is a message that knocks at an operation. It decides nothing: the record knows what comes next. A wake message is input
+// from outside; its Location is only followed to the configured ARM endpoint.
+type Wake struct {
+	V        int       `json:"v"`
+	ID       string    `json:"id"`
+	Epoch    int       `json:"epoch"`
+	N        int       `json:"n"`   // counts the wakes of an epoch
+	Try      int       `json:"try"` // how often in a row something could not be reached
+	Attempt  int       `json:"attempt,omitempty"`
+	Location string    `json:"location,omitempty"` // the latest of attempt Attempt
+	Lease    time.Time `json:"lease,omitzero"`     // what the marker's lease was set to: saves reading it
+}
+
+// MessageID is the same for a retry of the same send and new for every deliberate one, so that duplicate detection drops the former
+// and never a heal.
+func (w Wake) MessageID() string {
+	id := fmt.Sprintf("%s:w:%d:%d", w.ID, w.Epoch, w.N)
+	if w.Try > 0 {
+		id += fmt.Sprintf(":%d", w.Try)
+	}
+	return id
+}
+
+// Next is the wake that follows w in the same operation.
+func (w Wake) Next(op Operation, a Action) Wake {
+	next := Wake{V: Version, ID: op.ID, Epoch: op.Epoch, N: w.N + 1, Try: a.Try, Attempt: op.Leg().Attempt, Lease: w.Lease}
+	if op.Epoch != w.Epoch {
+		next.N = 0
+	}
+	if next.Location = a.Location; next.Location == "" && next.Epoch == w.Epoch {
+		next.Location = w.locationFor(*op.Leg())
+	}
+	return next
+}
+
+// locationFor is the Location to GET: the message's, when it belongs to the attempt at work, else the stored one.
+func (w Wake) locationFor(leg Leg) string {
+	if w.Attempt == leg.Attempt && w.Location != "" {
+		return w.Location
+	}
+	return leg.Location
+}
+
+// Tick is a message that says that a plan's time has come.
+type Tick struct {
+	V    int       `json:"v"`
+	Plan string    `json:"plan"`
+	At   time.Time `json:"at"`
+	Try  int       `json:"try"`
+}
+
+// MessageID is derived from plan and time: the timer and the watchdog may both send it.
+func (t Tick) MessageID() string {
+	id := fmt.Sprintf("tick:%s:%s", t.Plan, t.At.UTC().Format("20060102T150405Z"))
+	if t.Try > 0 {
+		id += fmt.Sprintf(":%d", t.Try)
+	}
+	return id
+}

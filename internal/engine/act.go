@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"apim-dr/internal/dr"
+)
+
+// lock ensures the marker, with a fresh lease so that the watchdog keeps still during the POST, and takes the service's lock.
+func (e *Engine) lock(ctx context.Context, op dr.Operation, w dr.Wake) (dr.Answer, error) {
+	w.ID, w.Epoch, w.Lease = op.ID, op.Epoch, e.Now().Add(e.Timing.Lease)
+	if err := e.beat(ctx, w); err != nil {
+		return dr.Answer{}, err
+	}
+	holder, err := e.Store.Lock(ctx, op.Service, op.ID)
+	if err == nil && holder != op.ID {
+		holder, err = e.inherit(ctx, op, holder)
+	}
+	if err != nil {
+		return dr.Answer{}, err
+	}
+	if holder != op.ID {
+		return dr.Answer{Verdict: dr.Later, Reason: "operation " + holder + " is at work on the service"}, nil
+	}
+	return dr.Answer{Verdict: dr.OK}, nil
+}
+
+// inherit takes the lock over from an operation that is done, or that has no record: one that is at work has a record, for it was read before the lock was taken.
+func (e *Engine) inherit(ctx context.Context, op dr.Operation, holder string) (string, error) {
+	other, _, err := e.Store.Operation(ctx, holder)
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && other.Phase == dr.Done:
+		return e.Store.TakeOver(ctx, op.Service, holder, op.ID)
+	case err == nil, errors.Is(err, ErrNewer), errors.Is(err, ErrUnreadable):
+		return holder, nil
+	}
+	return "", err
+}
+
+// prepare looks, under the lock, whether the service is there, can be backed up and is idle.
+func (e *Engine) prepare(ctx context.Context, op dr.Operation) dr.Answer {
+	a := e.ARM.Service(ctx, op.Leg().ResourceID)
+	if a.Verdict != dr.OK {
+		return a
+	}
+	for _, refusal := range []*dr.Error{dr.SupportsBackup(a.Service), dr.AcceptsVersion(a.Service, e.APIVersion)} {
+		if refusal != nil {
+			return dr.Answer{Verdict: dr.No, Error: refusal}
+		}
+	}
+	if !a.Service.Idle() {
+		return dr.Answer{Verdict: dr.Later, Reason: "the service is " + a.Service.State}
+	}
+	return a
+}
+
+// start POSTs within the claim's window. Whoever comes later than that has lost the right to.
+func (e *Engine) start(ctx context.Context, op dr.Operation) dr.Answer {
+	leg := op.Leg()
+	left := leg.Claim.Until.Sub(e.Now())
+	if left <= 0 {
+		return dr.Answer{Verdict: dr.Later, Reason: "the invocation was too slow for its POST"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	return e.ARM.Start(ctx, *leg, op.PointID())
+}
+
+// look collects what shows from outside of an operation that ARM cannot tell about.
+func (e *Engine) look(ctx context.Context, op dr.Operation) dr.Answer {
+	leg := op.Leg()
+	a := e.ARM.Service(ctx, leg.ResourceID)
+	if a.Verdict != dr.OK {
+		a.Verdict = dr.Later // a refusal to show the service proves nothing about the operation
+		return a
+	}
+	blob, err := e.Vault.Head(ctx, leg.Storage, op.PointID())
+	if err != nil {
+		return dr.Answer{Verdict: dr.Later, Reason: err.Error()}
+	}
+	a.Blob = blob
+	return a
+}
+
+// verify looks for the result that ARM announced. The state of the service is a note only: somebody else may have changed it since.
+func (e *Engine) verify(ctx context.Context, op dr.Operation) dr.Answer {
+	leg := op.Leg()
+	blob, err := e.Vault.Head(ctx, leg.Storage, op.PointID())
+	if err != nil {
+		return dr.Answer{Verdict: dr.Later, Reason: err.Error()}
+	}
+	where := fmt.Sprintf("%s/%s/%s", leg.Storage.Account, leg.Storage.Container, op.PointID())
+	switch {
+	case !blob.Exists:
+		return dr.Answer{Verdict: dr.No, Error: dr.Failure("BackupBlobMissing", "ARM called the backup finished, but the blob "+where+" is not there")}
+	case blob.Bytes == 0:
+		return dr.Answer{Verdict: dr.No, Error: dr.Failure("BackupBlobEmpty", "ARM called the backup finished, but the blob "+where+" is empty")}
+	}
+	return dr.Answer{Verdict: dr.OK, Blob: blob, Service: e.ARM.Service(ctx, leg.ResourceID).Service}
+}
+
+// finish carries the stored outcome everywhere it belongs. It reads the record only and can be repeated: the marker goes last.
+func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
+	for _, p := range dr.Points(op) {
+		if err := e.Store.PutPoint(ctx, p); err != nil {
+			if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
+				return err
+			}
+			// A storage account that stays away must not hold back the lock and the event.
+			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "operation", op.ID, "service", op.Service, "point", p.ID, "error", err)
+		}
+	}
+	err := e.Store.MergeService(ctx, op.Service, func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, op.Service) })
+	if err != nil {
+		return err
+	}
+	if err := e.Store.Unlock(ctx, op.Service, op.ID); err != nil {
+		return err
+	}
+	if err := e.Bus.Publish(ctx, dr.ResultEvent(op)); err != nil {
+		return err
+	}
+	e.Log.InfoContext(ctx, "result published", "operation", op.ID, "service", op.Service, "kind", op.Kind, "outcome", op.Outcome)
+	return e.Store.Unmark(ctx, op.ID)
+}
+
+func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, cause error) error {
+	content, err := json.Marshal(w)
+	if err != nil {
+		return err
+	}
+	return e.Store.Quarantine(ctx, content, cause.Error())
+}

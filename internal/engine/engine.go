@@ -1,0 +1,187 @@
+// Package engine carries out what dr decides: load the record, step, save, do the one action, step again with its answer. A message is
+// only a knock at a record, so the functions of both queues, of their dead letters and the watchdog lead to the same loop.
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/trace"
+)
+
+// Engine is the product without its edges. All fields must be set.
+type Engine struct {
+	Store  Store
+	Vault  Vault
+	ARM    ARM
+	Bus    Bus
+	Fleet  Fleet
+	Timing dr.Timing
+	// APIVersion is the ARM api-version in use, held against what a service accepts.
+	APIVersion string
+	Now        func() time.Time
+	// Nonce returns a new unguessable string; it marks the writes of an invocation and makes the ids of operations that have no natural key.
+	Nonce func() string
+	Log   *slog.Logger
+}
+
+// Knock takes the operation as far as it goes without waiting. A nil error completes the message: what is left to do is in a message that
+// was sent. An error means that not even that could be done, and the message shall be delivered again.
+func (e *Engine) Knock(ctx context.Context, w dr.Wake) error {
+	return e.run(ctx, dr.Input{Wake: w})
+}
+
+// Bury is Knock for a message found in a dead-letter queue; why tells what it was and how it died.
+func (e *Engine) Bury(ctx context.Context, w dr.Wake, why *dr.Error) error {
+	return e.run(ctx, dr.Input{Wake: w, Buried: true, Answer: dr.Answer{Error: why}})
+}
+
+func (e *Engine) run(ctx context.Context, knock dr.Input) error {
+	if knock.Wake.Location != "" && !e.ARM.Trusts(knock.Wake.Location) {
+		e.Log.WarnContext(ctx, "a message names a Location outside the configured endpoint; the stored one is used", "operation", knock.Wake.ID)
+		knock.Wake.Location = ""
+	}
+	knock.Nonce = e.Nonce()
+	in := knock
+	op, etag, err := e.Store.Operation(ctx, knock.Wake.ID)
+	for err == nil {
+		ctx = trace.With(ctx, op.Traceparent)
+		next, act := dr.Step(e.Timing, op, in, e.Now())
+		if !reflect.DeepEqual(next, op) {
+			next.Rev, next.Writer = op.Rev+1, knock.Nonce
+			etag, err = e.Store.SaveOperation(ctx, next, etag)
+			if errors.Is(err, ErrConflict) { // another invocation was here: its record, from the top
+				if op, etag, err = e.Store.Operation(ctx, op.ID); in.To != dr.Start || op.Phase != dr.Starting || op.Leg().Claim.Nonce != knock.Nonce {
+					in = knock // only the answer to our own POST is still worth hearing
+				}
+				continue
+			}
+			if err != nil {
+				break
+			}
+			e.told(ctx, op, next)
+		}
+		op = next
+		if in, err = e.do(ctx, op, act, knock); err == nil && in.To == dr.Nothing {
+			return nil
+		}
+	}
+	w := knock.Wake
+	if in.To == dr.Start && in.Verdict == dr.Still { // the one fact that must not be lost with the save
+		w.Attempt, w.Location = op.Leg().Attempt, in.Location
+	}
+	return e.later(ctx, w, err)
+}
+
+// do carries out one action. A dependency that cannot be reached is an error; the answers of ARM and of storage, whatever they are, go to Step.
+func (e *Engine) do(ctx context.Context, op dr.Operation, act dr.Action, knock dr.Input) (dr.Input, error) {
+	in := dr.Input{To: act.Do, Wake: knock.Wake, Nonce: knock.Nonce}
+	var err error
+	switch act.Do {
+	case dr.Lock:
+		in.Answer, err = e.lock(ctx, op, knock.Wake)
+	case dr.Prepare:
+		in.Answer = e.prepare(ctx, op)
+	case dr.Start:
+		in.Answer = e.start(ctx, op)
+	case dr.Check:
+		in.Answer = e.ARM.Check(ctx, act.Location)
+	case dr.Look:
+		in.Answer = e.look(ctx, op)
+	case dr.Verify:
+		in.Answer = e.verify(ctx, op)
+	case dr.Yield:
+		if err = e.Store.Unlock(ctx, op.Service, op.ID); err == nil {
+			err = e.sleep(ctx, op, act, knock.Wake)
+		}
+		return dr.Input{}, err
+	case dr.Sleep:
+		return dr.Input{}, e.sleep(ctx, op, act, knock.Wake)
+	case dr.Finish:
+		return dr.Input{}, e.finish(ctx, op)
+	}
+	if in.Verdict != "" {
+		e.Log.DebugContext(ctx, "answer", "operation", op.ID, "service", op.Service, "action", act.Do, "verdict", in.Verdict, "reason", in.Reason)
+	}
+	return in, err
+}
+
+// sleep sends the next wake. The marker's lease is moved only when it would end before that wake is due: most polls write nothing.
+func (e *Engine) sleep(ctx context.Context, op dr.Operation, act dr.Action, w dr.Wake) error {
+	next := w.Next(op, act)
+	if !next.Lease.After(act.At) {
+		next.Lease = act.At.Add(e.Timing.Lease)
+		if err := e.beat(ctx, next); err != nil {
+			return err
+		}
+	}
+	return e.Bus.Wake(ctx, next, queueOf(op), act.At)
+}
+
+// beat moves the lease of the marker, or makes the marker anew.
+func (e *Engine) beat(ctx context.Context, w dr.Wake) error {
+	err := e.Store.Beat(ctx, w)
+	if errors.Is(err, ErrNotFound) {
+		err = e.Store.Mark(ctx, w)
+	}
+	return err
+}
+
+func queueOf(op dr.Operation) Queue {
+	if op.Phase == dr.Running || op.Phase == dr.Verifying {
+		return Polls
+	}
+	return Operations
+}
+
+// sendBudget bounds the last send of an invocation whose own time may be over.
+const sendBudget = 15 * time.Second
+
+// later ends an invocation that could not go on: something was out of reach, or the record is not ours to read.
+func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
+	log := e.Log.With("operation", w.ID, "error", cause)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendBudget)
+	defer cancel()
+	at := e.Now().Add(e.Timing.Outage(w.Try))
+	switch {
+	case errors.Is(cause, ErrNotFound):
+		log.WarnContext(ctx, "a message for an operation that does not exist is dropped")
+		return nil
+	case errors.Is(cause, ErrUnreadable):
+		log.ErrorContext(ctx, "the record of an operation cannot be read; its message is quarantined")
+		return e.quarantineWake(ctx, w, cause)
+	case errors.Is(cause, ErrNewer):
+		log.WarnContext(ctx, "the record was written by a newer version and is left alone; looking again later", "at", at)
+	default:
+		log.WarnContext(ctx, "cannot go on now; trying again later", "at", at)
+	}
+	w.Try++
+	queue := Operations
+	if w.Location != "" {
+		queue = Polls
+	}
+	if err := e.Bus.Wake(ctx, w, queue, at); err != nil {
+		return errors.Join(cause, err)
+	}
+	return nil
+}
+
+// told writes one line for each phase an operation enters.
+func (e *Engine) told(ctx context.Context, before, after dr.Operation) {
+	if before.Phase == after.Phase && before.Step == after.Step {
+		return
+	}
+	leg := after.Leg()
+	args := []any{"operation", after.ID, "service", after.Service, "phase", after.Phase, "attempt", leg.Attempt}
+	if after.Phase == dr.Done {
+		args = append(args, "kind", after.Kind, "outcome", after.Outcome, "seconds", after.EndedAt.Sub(after.CreatedAt).Seconds())
+		if after.Error != nil {
+			args = append(args, "code", after.Error.Code, "reason", after.Error.Message)
+		}
+	}
+	e.Log.InfoContext(ctx, "phase", args...)
+}

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"apim-dr/internal/dr"
+)
+
+// What a Store answers. Anything else means that it could not be reached.
+var (
+	ErrNotFound   = errors.New("no such record")
+	ErrExists     = errors.New("the record exists already")
+	ErrConflict   = errors.New("the record was changed by another writer")
+	ErrUnreadable = errors.New("the record cannot be read") // not JSON, or not of its shape
+	ErrNewer      = errors.New("the record was written by a newer version")
+)
+
+// Store keeps records. Every write is conditional. An ETag is opaque.
+type Store interface {
+	// CreateOperation writes a new record and returns its ETag; ErrExists when there is one.
+	CreateOperation(ctx context.Context, op dr.Operation) (etag string, err error)
+	// Operation reads a record; ErrNotFound, ErrUnreadable, ErrNewer.
+	Operation(ctx context.Context, id string) (op dr.Operation, etag string, err error)
+	// SaveOperation replaces a record that still has etag; ErrConflict, ErrNotFound.
+	SaveOperation(ctx context.Context, op dr.Operation, etag string) (newETag string, err error)
+
+	// Mark creates the marker of an operation in flight; one that is there stays as it is.
+	Mark(ctx context.Context, w dr.Wake) error
+	// Beat moves the marker's lease and keeps the wake that was sent last; ErrNotFound when there is no marker.
+	Beat(ctx context.Context, w dr.Wake) error
+	// Unmark deletes the marker; no error when it is gone.
+	Unmark(ctx context.Context, id string) error
+	// Markers lists all markers, in no order. The cost is that of the operations in flight.
+	Markers(ctx context.Context) ([]Marker, error)
+	// UnmarkIf deletes a marker that still has its ETag; ErrConflict.
+	UnmarkIf(ctx context.Context, m Marker) error
+
+	// Lock takes the lock of a service and returns its holder: operation, or whoever has it.
+	Lock(ctx context.Context, service, operation string) (holder string, err error)
+	// TakeOver gives the lock to operation if holder still has it; otherwise it tells who has it.
+	TakeOver(ctx context.Context, service, holder, operation string) (newHolder string, err error)
+	// Unlock frees the lock if operation has it; otherwise it does nothing.
+	Unlock(ctx context.Context, service, operation string) error
+	// Locks lists the locks, service to holder.
+	Locks(ctx context.Context) (map[string]string, error)
+
+	// PutPoint creates the record of a recovery point and the copy beside its blob; what is there stays as it is.
+	PutPoint(ctx context.Context, p dr.RecoveryPoint) error
+	// MergeService reads, merges and writes what is remembered of a service, again on a conflict. It writes only what merge changes.
+	MergeService(ctx context.Context, service string, merge func(dr.ServiceState) (dr.ServiceState, bool)) error
+
+	// Remember keeps what an Idempotency-Key (hashed by the caller) stands for and returns what is kept: claim, or an earlier one.
+	Remember(ctx context.Context, keyHash string, claim Claim) (Claim, error)
+	// LastTick is the newest tick of a plan that was carried out; zero when none was.
+	LastTick(ctx context.Context, plan string) (time.Time, error)
+	// MoveTick sets it; an older one than is kept is ignored.
+	MoveTick(ctx context.Context, plan string, to time.Time) error
+	// Quarantine keeps content that cannot be read, with the reason; the same content is kept once.
+	Quarantine(ctx context.Context, content []byte, reason string) error
+}
+
+// Marker is an operation in flight, as listed.
+type Marker struct {
+	Wake       dr.Wake // the wake sent last, as far as a heartbeat kept it; Lease is set
+	ETag       string
+	CreatedAt  time.Time
+	Unreadable bool // its metadata is not ours; Wake holds only the ID
+}
+
+// Claim is what an Idempotency-Key stands for.
+type Claim struct {
+	Operation string `json:"operation"` // id
+	BodyHash  string `json:"bodyHash"`
+}
+
+// Vault looks at backup blobs.
+type Vault interface {
+	// Head tells what storage shows of a blob. An absent blob or container is no error.
+	Head(ctx context.Context, s dr.Storage, blob string) (dr.BlobView, error)
+}
+
+// ARM is Azure Resource Manager. It answers for every outcome, being out of reach included: there is no error beside the answer.
+type ARM interface {
+	// Service reads an instance: OK with Service; Later; No.
+	Service(ctx context.Context, resourceID string) dr.Answer
+	// Start POSTs a leg once, for the recovery point named point: Still with Location; Later; No; Lost. It returns before ctx ends.
+	Start(ctx context.Context, leg dr.Leg, point string) dr.Answer
+	// Check GETs a Location once: Still with Location; Later; Refused; No; OK.
+	Check(ctx context.Context, location string) dr.Answer
+	// Trusts tells whether a Location leads to the configured endpoint. Only such a one is ever sent a token.
+	Trusts(location string) bool
+}
+
+// Bus sends messages. A send is done when Service Bus has accepted it.
+type Bus interface {
+	// Wake sends w for the time at: to the queue of polls once ARM has accepted the work, else to that of operations.
+	Wake(ctx context.Context, w dr.Wake, queue Queue, at time.Time) error
+	// Tick sends t to the queue of operations, for the time at.
+	Tick(ctx context.Context, t dr.Tick, at time.Time) error
+	// Publish sends a result event to the topic.
+	Publish(ctx context.Context, e dr.Event) error
+}
+
+// Queue is one of the two queues of wake messages.
+type Queue string
+
+// The queues. Both lead to the same method; they are two so that polls never wait behind starts.
+const (
+	Operations Queue = "operations"
+	Polls      Queue = "polls"
+)

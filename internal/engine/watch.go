@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"apim-dr/internal/dr"
+)
+
+// Watch is one pass of the watchdog: it wakes operations that fell silent, frees locks of operations that are done, and sends ticks that were
+// missed. It looks at what is in flight only, whatever the history. One failure does not hide the others.
+func (e *Engine) Watch(ctx context.Context) error {
+	markers, err := e.Store.Markers(ctx)
+	errs := []error{err}
+	for _, m := range markers {
+		if e.Now().After(m.Wake.Lease.Add(e.Timing.WatchdogGrace)) {
+			errs = append(errs, e.heal(ctx, m))
+		}
+	}
+	errs = append(errs, e.freeLocks(ctx))
+	// A plan that never ran is not started here: a new deployment would back up at once, in the middle of the day.
+	errs = append(errs, e.sendTicks(ctx, func(plan Plan, due time.Time) error { return e.Store.MoveTick(ctx, plan.Name, due) }))
+	e.Log.InfoContext(ctx, "watchdog", "inFlight", len(markers))
+	return errors.Join(errs...)
+}
+
+// heal wakes an operation whose lease has run out, under a new epoch: a wake that is merely late then finds itself out of date.
+func (e *Engine) heal(ctx context.Context, m Marker) error {
+	op, etag, err := e.Store.Operation(ctx, m.Wake.ID)
+	log := e.Log.With("operation", m.Wake.ID, "service", op.Service)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		if e.Now().Sub(m.CreatedAt) < e.Timing.Orphan {
+			return nil // its creation may be under way
+		}
+		log.WarnContext(ctx, "a marker without a record is removed")
+		if err = e.Store.UnmarkIf(ctx, m); errors.Is(err, ErrConflict) {
+			return nil
+		}
+		return err
+	case errors.Is(err, ErrNewer):
+		return nil
+	case err != nil:
+		return err
+	case op.Phase == dr.Done:
+		log.WarnContext(ctx, "an operation that is done was not finished; finishing it")
+		return e.finish(ctx, op)
+	}
+	healed := dr.Heal(op)
+	healed.Rev, healed.Writer = op.Rev+1, e.Nonce()
+	if _, err = e.Store.SaveOperation(ctx, healed, etag); errors.Is(err, ErrConflict) {
+		return nil // it is not silent at all
+	} else if err != nil {
+		return err
+	}
+	at := e.Now().Add(stagger(op.ID, e.Timing.Look))
+	w := dr.Wake{V: dr.Version, ID: op.ID, Epoch: healed.Epoch, Attempt: op.Leg().Attempt, Lease: at.Add(e.Timing.Lease)}
+	if m.Wake.Attempt == w.Attempt && e.ARM.Trusts(m.Wake.Location) {
+		w.Location = m.Wake.Location
+	}
+	log.WarnContext(ctx, "an operation fell silent; waking it", "phase", op.Phase, "epoch", healed.Epoch, "strikes", healed.Strikes)
+	if err := e.beat(ctx, w); err != nil {
+		return err
+	}
+	return e.Bus.Wake(ctx, w, queueOf(op), at)
+}
+
+// freeLocks frees the locks that a kill in the middle of finishing can leave behind.
+func (e *Engine) freeLocks(ctx context.Context) error {
+	locks, err := e.Store.Locks(ctx)
+	errs := []error{err}
+	for service, holder := range locks {
+		op, _, err := e.Store.Operation(ctx, holder)
+		if err == nil && op.Phase == dr.Done {
+			err = e.Store.Unlock(ctx, service, holder)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNewer) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

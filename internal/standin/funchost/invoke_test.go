@@ -1,0 +1,192 @@
+package funchost
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// seen is a request as the handler got it.
+type seen struct {
+	*http.Request
+	body string
+}
+
+// recorder answers everything with {} and keeps what came.
+type recorder struct {
+	mu   sync.Mutex
+	list []seen
+}
+
+func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	raw, _ := io.ReadAll(r.Body)
+	if r.URL.Path != "/hello" {
+		rec.mu.Lock()
+		rec.list = append(rec.list, seen{r, string(raw)})
+		rec.mu.Unlock()
+	}
+	reply(w, http.StatusOK, `{}`)
+}
+
+func (rec *recorder) last(t *testing.T) seen {
+	t.Helper()
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if len(rec.list) == 0 {
+		t.Fatal("the handler was not called")
+	}
+	return rec.list[len(rec.list)-1]
+}
+
+// sameJSON compares with what varies replaced.
+func sameJSON(t *testing.T, got, want string) {
+	t.Helper()
+	for pattern, with := range map[string]string{
+		`"UtcNow":"[^"]*Z"`: `"UtcNow":"now"`, `"RandGuid":"[0-9a-f-]{36}"`: `"RandGuid":"guid"`,
+	} {
+		got = regexp.MustCompile(pattern).ReplaceAllString(got, with)
+	}
+	var g, w any
+	if err := json.Unmarshal([]byte(got), &g); err != nil {
+		t.Fatalf("%v in %s", err, got)
+	}
+	if err := json.Unmarshal([]byte(want), &w); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestATimerArrivesInTheCapturedEnvelope(t *testing.T) {
+	var rec recorder
+	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Nightly": minuteTimer})}, rec.ServeHTTP)
+	if err := r.Invoke(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	got := rec.last(t)
+	sameJSON(t, got.body, `{"Data":{"timer":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":null,"IsPastDue":false}},
+	  "Metadata":{"sys":{"MethodName":"Nightly","UtcNow":"now","RandGuid":"guid"}}}`)
+	if got.Method != http.MethodPost || got.URL.Path != "/Nightly" || !slices.Equal(got.TransferEncoding, []string{"chunked"}) {
+		t.Errorf("%s %s %v", got.Method, got.URL, got.TransferEncoding)
+	}
+	for name, pattern := range map[string]string{
+		"Content-Type": `^application/json; charset=utf-8$`, "User-Agent": `^Azure-Functions-Host/`, "Traceparent": `^00-[0-9a-f]{32}-[0-9a-f]{16}-00$`,
+		"X-Azure-Functions-InvocationId": `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, "X-Azure-Functions-HostVersion": `.`,
+	} {
+		if !regexp.MustCompile(pattern).MatchString(got.Header.Get(name)) {
+			t.Errorf("%s: %q", name, got.Header.Get(name))
+		}
+	}
+	end := r.endsOf("Nightly")[0]
+	if end.InvocationID != got.Header.Get("X-Azure-Functions-InvocationId") || end.Status != 200 || end.Err != nil {
+		t.Errorf("event %+v", end)
+	}
+}
+
+func TestAnAnswerCountsOnlyWith2xxAndJSON(t *testing.T) {
+	body := `{"Outputs":{},"Logs":["a line"],"ReturnValue":null}`
+	tests := []struct {
+		name, kind, body string
+		status           int
+		fails, logs      bool
+	}{
+		{"200", "application/json", body, 200, false, true},
+		{"202", "application/json; charset=utf-8", body, 202, false, true},
+		{"an empty object", "application/json", `{}`, 200, false, false},
+		{"500 discards the logs", "application/json", body, 500, true, false},
+		{"404", "application/json", body, 404, true, false},
+		{"a redirect", "application/json", body, 302, true, false},
+		{"plain text", "text/plain", body, 200, true, false},
+		{"no JSON", "application/json", `ok`, 200, true, false},
+		{"wrong shape", "application/json", `{"Logs":"one"}`, 200, true, false},
+	}
+	var now struct{ kind, body string }
+	var status int
+	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Nightly": minuteTimer})}, func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/hello" {
+			return
+		}
+		w.Header().Set("Content-Type", now.kind)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, now.body)
+	})
+	for i, test := range tests {
+		now.kind, now.body, status = test.kind, test.body, test.status
+		before := len(r.lines)
+		err := r.Invoke(t.Context(), "Nightly")
+		event := r.endsOf("Nightly")[i]
+		if (err != nil) != test.fails || event.Status != test.status || (len(event.Logs) == 1) != test.logs || (len(r.lines) > before) != test.logs {
+			t.Errorf("%s: error %v, event %+v, lines %q", test.name, err, event, r.lines[before:])
+		}
+	}
+}
+
+func TestAnEmptyOrNullAnswerHangsUntilTheTimeoutWhichRestartsTheHandlerUnderItsSiblings(t *testing.T) {
+	for _, body := range []string{"", "null", " \n"} {
+		t.Run("body "+body, func(t *testing.T) {
+			t.Parallel()
+			root := stage(t, plainHost, map[string]string{"Hang": minuteTimer, "Sibling": minuteTimer})
+			answered := make(chan struct{})
+			r := runReady(t, Options{Root: root, FunctionTimeout: time.Second}, func(w http.ResponseWriter, req *http.Request) {
+				switch req.URL.Path {
+				case "/Hang":
+					reply(w, http.StatusOK, body)
+					close(answered)
+				case "/Sibling":
+					<-req.Context().Done()
+				}
+			})
+			hang, sibling := make(chan error, 1), make(chan error, 1)
+			begun := time.Now()
+			go func() { hang <- r.Invoke(t.Context(), "Hang") }()
+			<-answered
+			time.AfterFunc(200*time.Millisecond, func() { sibling <- r.Invoke(t.Context(), "Sibling") })
+			if err := <-hang; !errors.Is(err, ErrTimeout) {
+				t.Errorf("the hanging invocation: %v", err)
+			}
+			if took := time.Since(begun); took < time.Second {
+				t.Errorf("it ended after %s", took)
+			}
+			if err := <-sibling; err == nil || errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "invoke Sibling") {
+				t.Errorf("the sibling: %v", err)
+			}
+			r.awaitCount(ProcessReady, 2)
+		})
+	}
+}
+
+func TestTimeoutsAreNotCountedAsCrashes(t *testing.T) {
+	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Hang": minuteTimer}), FunctionTimeout: 150 * time.Millisecond},
+		func(http.ResponseWriter, *http.Request) {})
+	for n := range 4 {
+		// While the handler restarts the timeout may be over before it is ready.
+		if err := r.Invoke(t.Context(), "Hang"); !errors.Is(err, ErrTimeout) {
+			t.Fatal(err)
+		}
+		r.awaitCount(ProcessReady, n+2)
+	}
+}
+
+func TestTheHostEndsRunningInvocations(t *testing.T) {
+	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Slow": minuteTimer})}, func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/Slow" {
+			<-req.Context().Done()
+		}
+	})
+	done := make(chan error, 1)
+	go func() { done <- r.Invoke(t.Context(), "Slow") }()
+	r.awaitCount(InvocationStarted, 1)
+	r.cancel()
+	if err := <-done; err == nil {
+		t.Error("the invocation succeeded")
+	}
+}

@@ -1,0 +1,211 @@
+package servicebus
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"apim-dr/internal/standin/servicebus/amqp"
+)
+
+const (
+	maxFrame = 64 << 10 // bytes, both ways at most
+	minFrame = 512      // bytes that every peer must take (2.7.1)
+	// idleTimeout is announced to the client; a peer announces half of what it bears (2.4.5).
+	idleTimeout = 2 * time.Minute
+	// lastWords is how long a connection that ended may take to write what is left.
+	lastWords = time.Second
+)
+
+// conn is one connection: a goroutine that reads and acts on frames, and one that writes.
+type conn struct {
+	server   *Server
+	network  net.Conn
+	sessions map[uint16]*session  // by channel; ours has the number of theirs
+	claims   map[string]time.Time // lower-case path that a token was put for, and its expiry
+	peerMax  int                  // bytes in a frame
+
+	keepAlive chan time.Duration // for the writer: how often to send an empty frame
+	wake      chan struct{}
+	ended     chan struct{}
+	outMu     sync.Mutex
+	out       []byte
+}
+
+func newConn(s *Server, network net.Conn) *conn {
+	return &conn{
+		server: s, network: network, peerMax: minFrame,
+		sessions: map[uint16]*session{}, claims: map[string]time.Time{},
+		keepAlive: make(chan time.Duration, 1), wake: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+}
+
+func (c *conn) run() {
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write()
+	}()
+	err := c.read(bufio.NewReaderSize(idleReader{c.network}, maxFrame))
+	c.server.log.Debug("connection ended", "remote", c.network.RemoteAddr(), "reason", err)
+	c.server.locked(func(now time.Time) {
+		for _, s := range c.sessions {
+			s.end(now)
+		}
+		delete(c.server.conns, c)
+	})
+	_ = c.network.SetWriteDeadline(time.Now().Add(lastWords))
+	close(c.ended)
+	<-written
+}
+
+// idleReader gives up on a peer that says nothing, not even an empty frame.
+type idleReader struct{ net.Conn }
+
+func (r idleReader) Read(p []byte) (int, error) {
+	if err := r.SetReadDeadline(time.Now().Add(2 * idleTimeout)); err != nil {
+		return 0, err
+	}
+	return r.Conn.Read(p)
+}
+
+// write writes what others queue, and empty frames, until the connection ends.
+func (c *conn) write() {
+	defer c.network.Close()
+	var spare []byte
+	var tick <-chan time.Time
+	for ended := false; !ended; {
+		select {
+		case every := <-c.keepAlive:
+			ticker := time.NewTicker(every)
+			defer ticker.Stop()
+			tick = ticker.C
+		case <-tick:
+			c.queue(amqp.Empty)
+		case <-c.wake:
+		case <-c.ended:
+			ended = true
+		}
+		c.outMu.Lock()
+		spare, c.out = c.out, spare[:0]
+		c.outMu.Unlock()
+		if len(spare) == 0 {
+			continue
+		}
+		if _, err := c.network.Write(spare); err != nil {
+			return
+		}
+	}
+}
+
+func (c *conn) queue(frame []byte) {
+	c.outMu.Lock()
+	c.out = append(c.out, frame...)
+	c.outMu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *conn) send(channel uint16, code uint64, fields ...any) {
+	c.queue(amqp.AppendFrame(nil, amqp.TypeAMQP, channel, code, fields, nil))
+}
+
+// errClosed says that the client closed the connection in order.
+var errClosed = errors.New("closed by the client")
+
+func (c *conn) read(r *bufio.Reader) error {
+	if err := c.handshake(r); err != nil {
+		return err
+	}
+	for {
+		f, err := amqp.ReadFrame(r, maxFrame)
+		if err != nil {
+			return err
+		}
+		if f.Code == amqp.Close {
+			c.send(0, amqp.Close)
+			return errClosed
+		}
+		if f.Code != 0 {
+			c.server.locked(func(now time.Time) { c.handle(f, now) })
+		}
+	}
+}
+
+// handshake answers the SASL and AMQP protocol headers (2.2, 5.3). Who the client is shows
+// later, on $cbs.
+func (c *conn) handshake(r *bufio.Reader) error {
+	for {
+		var header [8]byte
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			return err
+		}
+		if !bytes.Equal(header[:4], []byte("AMQP")) || header[4] != 0 && header[4] != 3 {
+			return fmt.Errorf("%w: protocol header % x", amqp.ErrMalformed, header)
+		}
+		c.queue(header[:])
+		if header[4] == 0 {
+			return nil
+		}
+		mechanisms := amqp.Fields{[]amqp.Symbol{"ANONYMOUS"}}
+		c.queue(amqp.AppendFrame(nil, amqp.TypeSASL, 0, amqp.SASLMechanisms, mechanisms, nil))
+		f, err := amqp.ReadFrame(r, minFrame)
+		if err != nil {
+			return err
+		}
+		outcome := uint8(0)
+		if f.Code != amqp.SASLInit || f.Fields.Text(0) != "ANONYMOUS" {
+			outcome = 1
+		}
+		c.queue(amqp.AppendFrame(nil, amqp.TypeSASL, 0, amqp.SASLOutcome, amqp.Fields{outcome}, nil))
+	}
+}
+
+// handle acts on one frame, with the server locked.
+func (c *conn) handle(frame amqp.Frame, now time.Time) {
+	f := frame.Fields
+	switch frame.Code {
+	case amqp.Open:
+		if n, ok := amqp.Get[uint32](f, 2); ok {
+			c.peerMax = int(min(max(n, minFrame), maxFrame))
+		}
+		if idle := time.Duration(f.Uint(4)) * time.Millisecond; idle > 0 {
+			select {
+			case c.keepAlive <- idle / 2:
+			default: // a second open: the first one counts
+			}
+		}
+		c.send(0, amqp.Open, "servicebus-stand-in", nil, uint32(maxFrame), uint16(65535), uint32(idleTimeout.Milliseconds()))
+		return
+	case amqp.Begin:
+		c.sessions[frame.Channel] = newSession(c, frame.Channel, f)
+		return
+	}
+	s := c.sessions[frame.Channel]
+	if s == nil {
+		return // late, for a session that ended
+	}
+	switch frame.Code {
+	case amqp.Attach:
+		s.attach(f, now)
+	case amqp.Flow:
+		s.flow(f, now)
+	case amqp.Transfer:
+		s.transfer(f, frame.Payload, now)
+	case amqp.Disposition:
+		s.disposition(f, now)
+	case amqp.Detach:
+		s.detach(f, now)
+	case amqp.End:
+		s.end(now)
+		delete(c.sessions, frame.Channel)
+		c.send(frame.Channel, amqp.End)
+	}
+}

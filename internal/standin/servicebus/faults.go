@@ -1,0 +1,79 @@
+package servicebus
+
+import (
+	"time"
+
+	"apim-dr/internal/standin/servicebus/broker"
+)
+
+// faults that wait for the next sends to an entity.
+type faults struct{ busy, withheld int }
+
+func (s *Server) faultsOf(e *broker.Entity) *faults {
+	if s.faults[e] == nil {
+		s.faults[e] = &faults{}
+	}
+	return s.faults[e]
+}
+
+// take uses up one of n, if there is one.
+func take(n *int) bool {
+	if *n <= 0 {
+		return false
+	}
+	*n--
+	return true
+}
+
+// DropConnections cuts all connections without a word, as a network failure does.
+func (s *Server) DropConnections() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.network.Close()
+	}
+}
+
+// DetachLinks detaches all senders and receivers of an entity with an AMQP error condition,
+// such as "amqp:link:detach-forced", and tells how many there were.
+func (s *Server) DetachLinks(entity, condition, description string) (detached int, err error) {
+	err = s.withEntity(entity, func(e *broker.Entity, now time.Time) {
+		for c := range s.conns {
+			for _, session := range c.sessions {
+				for _, l := range session.links {
+					if l.entity == e && l.service == "" && !l.detached {
+						l.detach(condition, description)
+						detached++
+					}
+				}
+			}
+		}
+	})
+	return detached, err
+}
+
+// RejectSends rejects the next n sends to an entity with com.microsoft:server-busy, which
+// azservicebus retries. A batch is one send.
+func (s *Server) RejectSends(entity string, n int) error {
+	return s.withEntity(entity, func(e *broker.Entity, _ time.Time) { s.faultsOf(e).busy = n })
+}
+
+// WithholdDispositions accepts the next n sends to an entity but does not say so: the sender
+// waits until its context ends. A batch is one send.
+func (s *Server) WithholdDispositions(entity string, n int) error {
+	return s.withEntity(entity, func(e *broker.Entity, _ time.Time) { s.faultsOf(e).withheld = n })
+}
+
+// LoseLocks ends all locks on messages of an entity as if they had expired, and tells how
+// many there were.
+func (s *Server) LoseLocks(entity string) (lost int, err error) {
+	err = s.withEntity(entity, func(e *broker.Entity, now time.Time) { lost = e.LoseLocks(now) })
+	return lost, err
+}
+
+// DeliverTwice delivers the next message that an entity hands out a second time right after.
+// Both deliveries have the same MessageID, sequence number and delivery count, each has a
+// lock of its own, and both can be completed; Count counts two messages until then.
+func (s *Server) DeliverTwice(entity string) error {
+	return s.withEntity(entity, func(e *broker.Entity, _ time.Time) { e.DeliverTwice() })
+}

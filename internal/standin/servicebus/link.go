@@ -1,0 +1,214 @@
+package servicebus
+
+import (
+	"strings"
+	"time"
+
+	"apim-dr/internal/standin/servicebus/amqp"
+	"apim-dr/internal/standin/servicebus/broker"
+)
+
+const (
+	// transferWindow is how many transfer frames a client may send before it needs a flow:
+	// more than senderCredit messages of the largest size take, so that credit alone limits.
+	transferWindow = 1 << 20
+	senderCredit   = 1000
+	maxMessageSize = 256 << 10 // bytes (Standard tier)
+)
+
+// Error conditions that azservicebus reacts to (its internal/errors.go).
+const (
+	condNotFound     = "amqp:not-found"
+	condNotAllowed   = "amqp:not-allowed"
+	condUnauthorized = "amqp:unauthorized-access"
+	condTooLarge     = "amqp:link:message-size-exceeded"
+	condMalformed    = "amqp:decode-error"
+	condBusy         = "com.microsoft:server-busy"
+	condLockLost     = "com.microsoft:message-lock-lost"
+)
+
+// session belongs to one connection; the server's lock guards it.
+type session struct {
+	conn         *conn
+	channel      uint16
+	links        map[uint32]*link // by handle; ours has the number of theirs
+	nextIncoming uint32
+	nextOutgoing uint32
+	window       uint32   // transfer frames that the client takes now
+	held         [][]byte // transfer frames that wait for the window
+	nextDelivery uint32
+	unsettled    map[uint32]unsettled // by delivery id
+}
+
+type unsettled struct {
+	link  *link
+	token broker.Token
+}
+
+// The nodes beside entities that a link can address.
+const (
+	serviceCBS        = "$cbs"
+	serviceManagement = "$management"
+)
+
+// link is one end of a link. The client is its receiver or its sender.
+type link struct {
+	session       *session
+	handle        uint32
+	receiver      bool
+	service       string         // "" when the link is to the entity itself
+	entity        *broker.Entity // nil for $cbs
+	consumer      *broker.Consumer
+	replyTo       string // of the receiver of a service's replies
+	detached      bool   // by us: the client's answer is still to come
+	deliveryCount uint32
+	credit        uint32
+
+	backlog  [][]byte     // replies that wait for credit
+	incoming *amqp.Fields // first frame of the transfer under way
+	partial  []byte
+}
+
+func newSession(c *conn, channel uint16, f amqp.Fields) *session {
+	s := &session{
+		conn: c, channel: channel, links: map[uint32]*link{}, unsettled: map[uint32]unsettled{},
+		nextIncoming: f.Uint(1), window: f.Uint(2),
+	}
+	s.send(amqp.Begin, channel, uint32(0), uint32(transferWindow), uint32(transferWindow))
+	return s
+}
+
+func (s *session) send(code uint64, fields ...any) { s.conn.send(s.channel, code, fields...) }
+
+func (s *session) end(now time.Time) {
+	for _, l := range s.links {
+		l.release(now)
+	}
+}
+
+// attach answers an attach. The settle modes must come back as they were asked for.
+func (s *session) attach(f amqp.Fields, now time.Time) {
+	l := &link{session: s, handle: f.Uint(1), receiver: f.Bool(2)}
+	source, _ := f.List(5, amqp.Source)
+	target, _ := f.List(6, amqp.Target)
+	address := target.Text(0)
+	if l.receiver {
+		l.replyTo, address = address, source.Text(0)
+	}
+	answer := []any{f.Text(0), l.handle, !l.receiver, f.At(3), f.At(4), f.At(5), f.At(6), nil, nil, nil, uint64(maxMessageSize)}
+	if l.receiver {
+		answer[9] = uint32(0) // initial-delivery-count
+	}
+	if condition, text := l.resolve(address, now); condition != "" {
+		s.conn.server.log.Debug("link refused", "address", address, "condition", condition)
+		if l.receiver {
+			answer[5] = nil
+		} else {
+			answer[6] = nil
+		}
+		s.send(amqp.Attach, answer...)
+		s.send(amqp.Detach, l.handle, true, errorOf(condition, text))
+		return
+	}
+	s.links[l.handle] = l
+	s.send(amqp.Attach, answer...)
+	switch {
+	case !l.receiver:
+		l.grant()
+	case l.service == "":
+		mode, _ := amqp.Get[uint8](f, 3)
+		l.consumer = &broker.Consumer{RemoveOnDelivery: mode == 1, Deliver: l.deliver}
+	}
+}
+
+// resolve finds what the link addresses, or the reason to refuse it.
+func (l *link) resolve(address string, now time.Time) (condition, text string) {
+	address = strings.ToLower(address)
+	if address == serviceCBS {
+		l.service = serviceCBS
+		return "", ""
+	}
+	path, management := strings.CutSuffix(address, "/"+serviceManagement)
+	entity, err := l.session.conn.server.namespace.Find(path)
+	if err != nil {
+		return condNotFound, err.Error()
+	}
+	if !l.session.conn.authorized(address, now) {
+		return condUnauthorized, "Unauthorized access. A token for the entity is required."
+	}
+	l.entity = entity
+	switch {
+	case management:
+		l.service = serviceManagement
+	case l.receiver && !entity.Receivable() || !l.receiver && !entity.Sendable():
+		return condNotAllowed, "The entity does not take links of this role."
+	}
+	return "", ""
+}
+
+func errorOf(condition, text string) amqp.Described {
+	return amqp.Describe(amqp.Error, []any{amqp.Symbol(condition), text})
+}
+
+// grant gives the client's sender all its credit anew.
+func (l *link) grant() {
+	l.credit = senderCredit
+	s := l.session
+	s.send(amqp.Flow, s.nextIncoming, uint32(transferWindow), s.nextOutgoing, uint32(transferWindow), l.handle, l.deliveryCount, l.credit)
+}
+
+// flow takes the client's transfer window and a receiver's credit (2.5.6, 2.6.7).
+func (s *session) flow(f amqp.Fields, now time.Time) {
+	s.window = f.Uint(0) + f.Uint(1) - s.nextOutgoing
+	s.flush()
+	handle, ok := amqp.Get[uint32](f, 4)
+	l := s.links[handle]
+	if !ok || l == nil || !l.receiver || l.detached {
+		return
+	}
+	l.credit = f.Uint(5) + f.Uint(6) - l.deliveryCount
+	if int32(l.credit) < 0 {
+		l.credit = 0
+	}
+	if l.consumer != nil {
+		l.entity.SetCredit(now, l.consumer, int(l.credit))
+		return
+	}
+	for len(l.backlog) > 0 && l.credit > 0 {
+		l.transfer(l.backlog[0], []byte{0}, true)
+		l.backlog = l.backlog[1:]
+	}
+}
+
+// detach ends a link on the client's word. Locks of its messages stay, as in Azure.
+func (s *session) detach(f amqp.Fields, now time.Time) {
+	l := s.links[f.Uint(0)]
+	if l == nil {
+		return // one that was refused
+	}
+	l.release(now)
+	delete(s.links, l.handle)
+	if !l.detached {
+		s.send(amqp.Detach, l.handle, true)
+	}
+}
+
+// detach ends a link on our word. Nothing may be sent on it after that.
+func (l *link) detach(condition, text string) {
+	l.release(time.Now())
+	l.detached = true
+	l.session.send(amqp.Detach, l.handle, true, errorOf(condition, text))
+}
+
+// release stops deliveries on a link and forgets those that it made: a disposition on a link
+// that is gone makes the client end the session.
+func (l *link) release(now time.Time) {
+	if l.consumer != nil {
+		l.entity.SetCredit(now, l.consumer, 0)
+	}
+	for id, u := range l.session.unsettled {
+		if u.link == l {
+			delete(l.session.unsettled, id)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package servicebus_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"apim-dr/internal/standin/servicebus"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+)
+
+// TestTenHoursPassInAMoment drives the real client over net.Pipe with a fake clock. The
+// receiver waits for ten hours: empty frames keep the connection, and tokens are renewed.
+func TestTenHoursPassInAMoment(t *testing.T) {
+	began := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		server, err := servicebus.New(namespace())
+		must(t, err)
+		dials := 0
+		client, err := azservicebus.NewClientFromConnectionString(server.ConnectionString("contoso.servicebus.windows.net"), &azservicebus.ClientOptions{
+			NewWebSocketConn: func(context.Context, azservicebus.NewWebSocketConnArgs) (net.Conn, error) {
+				near, far := net.Pipe()
+				dials++
+				go server.ServeConn(far)
+				return near, nil
+			},
+		})
+		must(t, err)
+		sender, err := client.NewSender("polls", nil)
+		must(t, err)
+		due := time.Now().Add(10 * time.Hour)
+		must(t, sender.SendMessage(t.Context(), &azservicebus.Message{Body: []byte("x"), MessageID: ptr("m"), ScheduledEnqueueTime: &due}, nil))
+		receiver, err := client.NewReceiverForQueue("polls", nil)
+		must(t, err)
+		got, err := receiver.ReceiveMessages(t.Context(), 1, nil)
+		must(t, err)
+		if len(got) != 1 || time.Since(due) > time.Second || time.Now().Before(due) {
+			t.Fatalf("got %d messages %v after they were due", len(got), time.Since(due))
+		}
+		time.Sleep(time.Minute + time.Second) // the lock expires, to the second
+		if got, err = receiver.ReceiveMessages(t.Context(), 1, nil); err != nil || len(got) != 1 || got[0].DeliveryCount != 2 {
+			t.Fatalf("second delivery: %v, %v", got, err)
+		}
+		must(t, receiver.CompleteMessage(t.Context(), got[0], nil))
+		if dials != 1 {
+			t.Errorf("%d connections, want one that lasts", dials)
+		}
+		must(t, client.Close(t.Context()))
+		must(t, server.Close())
+	})
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+}

@@ -1,0 +1,229 @@
+// Package servicebus is a stand-in for a Service Bus namespace: it speaks enough AMQP 1.0
+// for the real client, azservicebus v1.11, and injects faults on demand. Nothing here was
+// compared with Azure. Known differences: no sessions, deferral, auto-forwarding,
+// transactions, quotas, link drain or administration API; only SAS tokens, checked when a
+// link attaches and not after; schedule and cancel through $management are refused (a send
+// with ScheduledEnqueueTime works); filters compare string properties only; messages live in
+// memory and are gone with the server.
+package servicebus
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"apim-dr/internal/standin/servicebus/broker"
+)
+
+// Queue configures a queue, or the queue that a subscription is.
+type Queue struct {
+	Name             string
+	LockDuration     time.Duration // 0: 60 s
+	DuplicateWindow  time.Duration // how long a MessageID is remembered, 0: not at all; not for a subscription
+	DefaultTTL       time.Duration // also the longest time to live, 0: none
+	MaxDeliveryCount int           // 0: 10
+	// DeadLetterOnExpiration keeps expired messages in the dead-letter queue.
+	DeadLetterOnExpiration bool
+}
+
+// Topic configures a topic with its subscriptions.
+type Topic struct {
+	Name            string
+	DuplicateWindow time.Duration
+	Subscriptions   []Subscription
+}
+
+// Subscription configures <topic>/Subscriptions/<Name>. Filter holds the application
+// properties that a message must have, all of them; nil takes every message.
+type Subscription struct {
+	Queue
+	Filter map[string]string
+}
+
+// Config of a namespace. KeyName and Key are the one shared access key that it accepts; both
+// are required. A nil Log logs nothing.
+type Config struct {
+	Queues       []Queue
+	Topics       []Topic
+	KeyName, Key string
+	Log          *slog.Logger
+}
+
+// Server is one namespace. All methods may be called at any time from any goroutine.
+type Server struct {
+	keyName, key string
+	log          *slog.Logger
+	running      sync.WaitGroup // connections
+
+	mu        sync.Mutex // guards the rest, the broker, and all sessions and links
+	namespace *broker.Namespace
+	timer     *time.Timer // runs no later than the broker's next moment
+	armed     time.Time
+	closed    bool
+	listeners []net.Listener
+	conns     map[*conn]struct{}
+	faults    map[*broker.Entity]*faults
+	sent      sentLog
+	requests  int
+}
+
+// New makes a namespace that does not listen yet. It fails when a name is missing, taken or
+// not allowed, or when there is no key.
+func New(config Config) (*Server, error) {
+	if config.KeyName == "" || config.Key == "" {
+		return nil, errors.New("servicebus: KeyName and Key are required")
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		keyName: config.KeyName, key: config.Key, log: config.Log,
+		namespace: broker.New(func() (t broker.Token) { rand.Read(t[:]); return t }),
+		conns:     map[*conn]struct{}{}, faults: map[*broker.Entity]*faults{},
+	}
+	for _, q := range config.Queues {
+		if err := s.namespace.AddQueue(q.Name, q.settings()); err != nil {
+			return nil, fmt.Errorf("servicebus: %w", err)
+		}
+	}
+	for _, t := range config.Topics {
+		if err := s.namespace.AddTopic(t.Name, t.DuplicateWindow); err != nil {
+			return nil, fmt.Errorf("servicebus: %w", err)
+		}
+		for _, sub := range t.Subscriptions {
+			if sub.DuplicateWindow != 0 {
+				return nil, fmt.Errorf("servicebus: subscription %q: set DuplicateWindow on its topic", sub.Name)
+			}
+			if err := s.namespace.AddSubscription(t.Name, sub.Name, sub.settings(), sub.Filter); err != nil {
+				return nil, fmt.Errorf("servicebus: %w", err)
+			}
+		}
+	}
+	return s, nil
+}
+
+func (q Queue) settings() broker.Settings {
+	return broker.Settings{
+		LockDuration: q.LockDuration, MaxDeliveryCount: q.MaxDeliveryCount, DefaultTTL: q.DefaultTTL,
+		DuplicateWindow: q.DuplicateWindow, DeadLetterOnExpiration: q.DeadLetterOnExpiration,
+	}
+}
+
+// ConnectionString is what a client of a server at addr (host:port) needs. It contains the key.
+func (s *Server) ConnectionString(addr string) string {
+	return fmt.Sprintf("Endpoint=sb://%s;SharedAccessKeyName=%s;SharedAccessKey=%s;UseDevelopmentEmulator=true", addr, s.keyName, s.key)
+}
+
+// Serve accepts connections until Close, then returns nil; any other end is an error.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	s.listeners = append(s.listeners, l)
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return l.Close()
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.closed {
+				return nil
+			}
+			return fmt.Errorf("servicebus: accepting: %w", err)
+		}
+		go s.ServeConn(c)
+	}
+}
+
+// ServeConn serves one connection until it ends, and closes it.
+func (s *Server) ServeConn(network net.Conn) {
+	c := newConn(s, network)
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		_ = network.Close()
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.running.Add(1)
+	s.mu.Unlock()
+	defer s.running.Done()
+	c.run()
+}
+
+// Close ends all listeners and connections and waits for the connections to be gone.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	var err error
+	for _, l := range s.listeners {
+		err = errors.Join(err, l.Close())
+	}
+	s.listeners = nil
+	s.mu.Unlock()
+	s.DropConnections()
+	s.running.Wait()
+	return err
+}
+
+// locked runs f with the lock held and sets the timer for what the broker waits for then.
+func (s *Server) locked(f func(now time.Time)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	f(now)
+	next, ok := s.namespace.Next()
+	if !ok || s.closed || !s.armed.IsZero() && !next.Before(s.armed) {
+		return
+	}
+	s.armed = next
+	if s.timer != nil {
+		s.timer.Stop() // one that runs nevertheless only finds nothing due
+	}
+	s.timer = time.AfterFunc(next.Sub(now), func() {
+		s.locked(func(now time.Time) {
+			s.armed = time.Time{}
+			s.namespace.Advance(now)
+		})
+	})
+}
+
+// withEntity runs f, with the lock held, on the entity at path: a queue, a topic,
+// <topic>/Subscriptions/<name>, or one of these and /$DeadLetterQueue. It returns an error
+// when there is none.
+func (s *Server) withEntity(path string, f func(e *broker.Entity, now time.Time)) (err error) {
+	s.locked(func(now time.Time) {
+		var e *broker.Entity
+		if e, err = s.namespace.Find(path); err == nil {
+			f(e, now)
+		}
+	})
+	return err
+}
+
+// Count tells what an entity holds: active messages with the locked ones, scheduled ones,
+// and those in its dead-letter queue. A topic holds scheduled messages only.
+func (s *Server) Count(entity string) (active, scheduled, dead int, err error) {
+	err = s.withEntity(entity, func(e *broker.Entity, now time.Time) {
+		s.namespace.Advance(now)
+		active, scheduled, dead = e.Count()
+	})
+	return active, scheduled, dead, err
+}
+
+// Requests counts the messages sent (accepted or refused), those handed to receivers, the
+// settlements and the management requests: about what Azure bills as operations.
+func (s *Server) Requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
