@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -13,26 +14,31 @@ import (
 	"apim-dr/internal/dr"
 )
 
-// document is what ARM writes: a resource, the state of an operation, or an error in one of its two shapes.
-type document struct {
-	ID         string     `json:"id"`
-	Type       string     `json:"type"`
-	Location   string     `json:"location"`
-	ETag       string     `json:"etag"`
-	SKU        sku        `json:"sku"`
-	Status     string     `json:"status"`
-	Properties properties `json:"properties"`
-
-	Error *armError `json:"error"`
-	armError
+// reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	broken error  // the body is not whole
+	secret string // went out with the request
 }
 
-type properties struct {
-	State      string `json:"provisioningState"`
-	SKU        sku    `json:"sku"` // api-version 2014-02-14 has it here (recorded)
-	Constraint struct {
-		Min string `json:"minApiVersion"`
-	} `json:"apiVersionConstraint"`
+// document is what ARM writes: a resource, the state of an operation, or an error.
+type document struct {
+	Type       string `json:"type"`
+	Location   string `json:"location"`
+	ETag       string `json:"etag"`
+	SKU        sku    `json:"sku"`
+	Status     string `json:"status"`
+	Properties struct {
+		State      string `json:"provisioningState"`
+		SKU        sku    `json:"sku"` // api-version 2014-02-14 has it here (recorded)
+		Constraint struct {
+			Min string `json:"minApiVersion"`
+		} `json:"apiVersionConstraint"`
+	} `json:"properties"`
+	armError           // bare up to api-version 2019-01-01 (recorded)
+	Error    *armError `json:"error"` // since then
 }
 
 type sku struct {
@@ -40,14 +46,11 @@ type sku struct {
 	Capacity int    `json:"capacity"`
 }
 
-// armError is {"code","message"}: bare up to api-version 2019-01-01, inside "error" since (recorded).
 type armError struct {
 	Code    string     `json:"code"`
 	Message string     `json:"message"`
 	Details []armError `json:"details"`
 }
-
-var errNotARM = errors.New("not an answer of ARM")
 
 // parse reads a body. An empty one is an empty document. A field of an unexpected type is left out, not an error.
 func (r reply) parse() (document, error) {
@@ -60,13 +63,10 @@ func (r reply) parse() (document, error) {
 		return d, nil
 	}
 	err := json.Unmarshal(body, &d)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
-		err = nil
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); err == nil || ok && wrong.Field != "" {
+		return d, nil
 	}
-	if err != nil {
-		return document{}, errNotARM
-	}
-	return d, nil
+	return document{}, errors.New("not an answer of ARM")
 }
 
 // state is how the body says that things stand, or "". The shape {"status": …} is that of operationsStatuses.
@@ -87,68 +87,50 @@ func (d document) view(h http.Header) (dr.ServiceView, bool) {
 		tier = d.Properties.SKU
 	}
 	if etag == "" {
-		etag = strings.Trim(strings.TrimPrefix(h.Get("ETag"), "W/"), `"`)
+		etag = strings.Trim(h.Get("ETag"), `"`)
 	}
 	return dr.ServiceView{
 		ETag: etag, State: d.Properties.State, SKU: tier.Name, Capacity: tier.Capacity, Region: d.Location, MinVersion: d.Properties.Constraint.Min,
 	}, true
 }
 
-// words is the error in the document of this reply, whole but for secrets; nil when it has none. A code is not always there.
+// words is the error in a document of this reply, whole but for secrets. Code and message may be missing.
 func (r reply) words(d document) *dr.Error {
 	e := d.armError
 	if d.Error != nil {
 		e = *d.Error
 	}
-	if e.Code == "" && e.Message == "" {
-		return nil
-	}
-	var lines []string
-	e.lines(&lines)
-	return &dr.Error{Source: "arm", Code: r.clean(e.Code), Message: r.clean(strings.Join(lines, "\n")), Status: r.status}
+	return &dr.Error{Source: "arm", Code: r.clean(e.Code), Message: r.clean(strings.Join(e.lines(), "\n")), Status: r.status}
 }
 
-func (e armError) lines(to *[]string) {
+func (e armError) lines() (lines []string) {
 	if e.Message != "" {
-		*to = append(*to, e.Message)
+		lines = append(lines, e.Message)
 	}
 	for _, d := range e.Details {
-		if d.Message == e.Message {
-			d.Message = ""
-		} else if d.Code != "" && d.Code != e.Code {
+		if d.Code != "" && d.Code != e.Code {
 			d.Message = d.Code + ": " + d.Message
 		}
-		d.lines(to)
+		lines = append(lines, d.lines()...)
 	}
+	return lines
 }
 
 // failure is an error answer in ARM's words or, where there are none, in what was answered instead. named: ARM gave a code.
 func (r reply) failure() (e *dr.Error, named bool) {
 	d, err := r.parse()
-	if err == nil {
-		e = r.words(d)
-	}
-	if e == nil {
-		e = &dr.Error{Source: "arm", Status: r.status}
-	}
+	e = r.words(d)
 	if named = e.Code != ""; !named {
-		e.Code = statusWord(r.status)
+		e.Code = "Http" + strconv.Itoa(r.status)
 	}
 	if e.Message == "" {
-		e.Message = fmt.Sprintf("HTTP %d without an error text", r.status)
-		if !named && len(r.body) > 0 {
-			e.Message = clip(fmt.Sprintf("HTTP %d, %s (%s)", r.status, r.clean(strings.Join(strings.Fields(strings.ToValidUTF8(string(r.body), "?")), " ")), r.header.Get("Content-Type")))
-		}
+		e.Message = http.StatusText(r.status) + ", without an error text"
+	}
+	if err != nil {
+		text := strings.Join(strings.Fields(strings.ToValidUTF8(string(r.body), "?")), " ")
+		e.Message = clip(fmt.Sprintf("%s, %v: %s", http.StatusText(r.status), err, r.clean(text)))
 	}
 	return e, named
-}
-
-// statusWord stands in for an error code, in the manner of ARM's: 502 is BadGateway.
-func statusWord(status int) string {
-	if text := http.StatusText(status); text != "" {
-		return strings.NewReplacer(" ", "", "-", "", "'", "").Replace(text)
-	}
-	return "Http" + strconv.Itoa(status)
 }
 
 // maxRetry bounds what a Retry-After can ask for: an operation is not to sleep past its deadline because of one header.
@@ -161,18 +143,41 @@ func (c *Client) retryAfter(h http.Header) time.Duration {
 		return time.Duration(min(seconds, uint64(maxRetry/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(c.now()), 0), maxRetry)
+		return min(max(at.Sub(c.o.Now()), 0), maxRetry)
 	}
 	return 0
 }
 
-// next is where an answer says that the operation is to be found; "" when it names no place that is trusted. ARM's rules know
-// Azure-AsyncOperation beside Location; backup and restore have Location as the final one (2024-05-01 swagger).
-func (c *Client) next(h http.Header) string {
-	for _, name := range []string{"Location", "Azure-AsyncOperation"} {
-		if at := h.Get(name); at != "" && c.Trusts(at) {
-			return at
-		}
+// next is where an answer says that the operation is to be found, or otherwise if it names no place that is trusted. Location is what
+// backup and restore end with (final-state-via in the 2024-05-01 swagger), also where Azure-AsyncOperation stands beside it (recorded).
+func (c *Client) next(h http.Header, otherwise string) string {
+	if at := h.Get("Location"); c.Trusts(at) {
+		return at
 	}
-	return ""
+	return otherwise
+}
+
+const redacted = "[redacted]"
+
+// secrets are storage account keys (64 bytes in base64) and bearer tokens, wherever a server or a library quotes them.
+var secrets = regexp.MustCompile(`[A-Za-z0-9+/]{86}==|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
+
+func redact(text string) string { return secrets.ReplaceAllString(text, redacted) }
+
+// clean is text without secrets: ARM's errors quote parameters (recorded).
+func (r reply) clean(text string) string {
+	if r.secret != "" {
+		text = strings.ReplaceAll(text, r.secret, redacted)
+	}
+	return redact(text)
+}
+
+const maxReason = 1000 // bytes
+
+// clip shortens a reason. ARM's own words stay whole in Error.
+func clip(text string) string {
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
+	}
+	return text
 }

@@ -1,7 +1,6 @@
 package apim
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -11,40 +10,27 @@ import (
 // maxLocation bounds a Location in bytes: it travels in messages. ARM's rules speak of URLs of 4 KB and more.
 const maxLocation = 32 << 10
 
-// endpoint is where ARM is; base has no slash at its end.
-type endpoint struct {
-	base         string
-	scheme, host string
-	port         string
-}
+// endpoint is where ARM is: scheme and host, and a port that is never empty; base has no slash at its end.
+type endpoint struct{ base, scheme, host, port string }
 
 func parseEndpoint(text string) (endpoint, error) {
 	base := strings.TrimSuffix(text, "/")
 	u, err := url.Parse(base)
-	switch {
-	case err != nil:
-		return endpoint{}, errors.New("the ARM endpoint is not a URL; accepted: for example https://management.azure.com")
-	case u.Hostname() == "" || u.User != nil || u.Path != "" || strings.ContainsAny(base, "?#"):
-		return endpoint{}, errors.New("the ARM endpoint must be scheme and host only; accepted: for example https://management.azure.com")
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
-		return endpoint{base: base, scheme: u.Scheme, host: u.Hostname(), port: portOf(u)}, nil
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Path != "" || strings.ContainsAny(base, "?#") {
+		return endpoint{}, fmt.Errorf("the ARM endpoint is not scheme and host; accepted: for example https://management.azure.com")
 	}
-	return endpoint{}, fmt.Errorf("the ARM endpoint %s must be https; plain http is for this machine only", u.Host)
-}
-
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+	ip, err := netip.ParseAddr(u.Hostname())
+	if local := u.Hostname() == "localhost" || err == nil && ip.IsLoopback(); u.Scheme != "https" && (u.Scheme != "http" || !local) {
+		return endpoint{}, fmt.Errorf("the ARM endpoint on %s must be https; plain http is for this machine only", u.Host)
+	}
+	return endpoint{base: base, scheme: u.Scheme, host: u.Hostname(), port: portOf(u)}, nil
 }
 
 func portOf(u *url.URL) string {
-	switch {
-	case u.Port() != "":
-		return u.Port()
-	case u.Scheme == "http":
-		return "80"
+	if u.Port() == "" {
+		return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return "443"
+	return u.Port()
 }
 
 // trusts tells whether target leads to the endpoint and nowhere else, and goes out byte for byte: a URL that net/http would re-encode
@@ -54,7 +40,7 @@ func (e endpoint) trusts(target string) bool {
 		return false
 	}
 	u, err := url.Parse(target)
-	if err != nil || u.User != nil || u.Scheme != e.scheme || !strings.EqualFold(u.Hostname(), e.host) || portOf(u) != e.port {
+	if err != nil || u.User != nil || u.Scheme != e.scheme || !strings.EqualFold(u.Hostname(), e.host) || portOf(u) != e.port || strings.HasSuffix(u.Host, ":") {
 		return false
 	}
 	_, rest, _ := strings.Cut(target, "://")

@@ -12,7 +12,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,21 +28,11 @@ const (
 	getWithin    = 30 * time.Second // a dead region must not hold up an invocation
 )
 
-// call is one request.
+// call is one request: a POST if it has a body.
 type call struct {
-	verb  string // for the log
-	url   string
-	body  *request // nil: a GET
-	point string
-}
-
-// reply is what came back. header is never nil.
-type reply struct {
-	status int
-	header http.Header
-	body   []byte
-	broken error  // the body is not whole
-	secret string // went out with the request
+	verb string // for the log
+	url  string
+	body *request
 }
 
 // result is how a call went: err, or a reply. unsent: it is certain that nobody heard the request.
@@ -53,59 +42,47 @@ type result struct {
 	unsent bool
 }
 
-// why is the error in words that name no URL and no secret.
+// why is the error without the URL, which may be signed, and without secrets.
 func (r result) why() string {
-	err := r.err
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // its text holds the URL, and that may be signed
+	if u, ok := errors.AsType[*url.Error](r.err); ok {
+		return clip(redact(u.Err.Error()))
 	}
-	return clip(redact(err.Error()))
+	return clip(redact(r.err.Error()))
 }
 
-func (c *Client) get(ctx context.Context, k call) result {
-	ctx, cancel := context.WithTimeout(ctx, getWithin)
-	defer cancel()
-	return c.send(ctx, k)
-}
+var (
+	serviceShape     = regexp.MustCompile(`(?i)/microsoft\.apimanagement/service/([^/?]*)`)
+	traceparentShape = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+)
 
 // send makes the call, once, and logs it.
 func (c *Client) send(ctx context.Context, k call) result {
-	began := c.now()
-	id := c.newID()
+	began, id, level, service := c.o.Now(), c.o.NewID(), slog.LevelInfo, ""
+	if k.body == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, getWithin)
+		defer cancel()
+	}
 	got := c.exchange(ctx, k, id)
-	level := slog.LevelDebug
-	if k.body != nil || got.err != nil || got.reply.status >= http.StatusBadRequest {
-		level = slog.LevelInfo
+	if match := serviceShape.FindStringSubmatch(k.url); match != nil {
+		service = match[1]
 	}
-	attrs := []slog.Attr{
-		slog.String("verb", k.verb), slog.String("service", serviceIn(k.url)), slog.Duration("duration", c.now().Sub(began)),
-		slog.String("clientRequestId", id),
-	}
-	if k.point != "" {
-		attrs = append(attrs, slog.String("point", k.point))
-	}
-	if t := trace.From(ctx); t != "" {
-		attrs = append(attrs, slog.String("traceparent", t))
-	}
+	log := c.o.Log(ctx).With("verb", k.verb, "service", service, "duration", c.o.Now().Sub(began), "clientRequestId", id, "traceparent", trace.From(ctx))
 	if got.err != nil {
-		attrs = append(attrs, slog.String("error", got.why()), slog.Bool("sent", !got.unsent))
-	} else {
-		attrs = append(attrs, slog.Int("status", got.reply.status), slog.String("requestId", got.reply.header.Get("x-ms-request-id")),
-			slog.String("correlationId", got.reply.header.Get("x-ms-correlation-request-id")))
+		log.Info("ARM did not answer", "error", got.why(), "sent", !got.unsent)
+		return got
 	}
-	c.log.LogAttrs(ctx, level, "arm", attrs...)
+	if k.body == nil && got.reply.status < http.StatusBadRequest {
+		level = slog.LevelDebug // polls are many
+	}
+	h := got.reply.header
+	log.Log(ctx, level, "ARM answered", "status", got.reply.status, "requestId", h.Get("x-ms-request-id"), "correlationId", h.Get("x-ms-correlation-request-id"))
 	return got
 }
 
-var traceparentShape = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
-
 func (c *Client) exchange(ctx context.Context, k call, id string) result {
 	if !c.Trusts(k.url) { // the one gate that every token passes
-		return result{err: errors.New("the URL does not lead to the configured endpoint"), unsent: true}
-	}
-	method := http.MethodGet
-	if k.body != nil {
-		method = http.MethodPost
+		return result{err: errors.New("the URL does not lead to " + c.base), unsent: true}
 	}
 	// azcore lets a second caller that needs a token wait for the first one's without regard to its own context (temporal.Resource.Get),
 	// which would carry a POST past the end of its window. So only one at a time goes in.
@@ -117,14 +94,28 @@ func (c *Client) exchange(ctx context.Context, k call, id string) result {
 	release := sync.OnceFunc(func() { <-c.token })
 	defer release()
 	try := &attempt{begun: release}
-	req, err := runtime.NewRequest(context.WithValue(ctx, attemptKey{}, try), method, k.url)
+	req, err := c.build(context.WithValue(ctx, attemptKey{}, try), k, id)
 	if err != nil {
 		return result{err: err, unsent: true}
 	}
+	_, err = c.pipeline.Do(req) // wire has read and closed the body
+	if try.reply == nil {
+		return result{err: err, unsent: !try.heard()}
+	}
 	if k.body != nil {
-		if err := runtime.MarshalAsJSON(req, k.body); err != nil {
-			return result{err: err, unsent: true}
-		}
+		try.reply.secret = k.body.AccessKey
+	}
+	return result{reply: *try.reply} // even beside an error: the pipeline drops an answer that comes as the context ends
+}
+
+func (c *Client) build(ctx context.Context, k call, id string) (*policy.Request, error) {
+	method := http.MethodGet
+	if k.body != nil {
+		method = http.MethodPost
+	}
+	req, err := runtime.NewRequest(ctx, method, k.url)
+	if err != nil {
+		return nil, err
 	}
 	h := req.Raw().Header
 	h.Set("Accept", "application/json")
@@ -132,125 +123,68 @@ func (c *Client) exchange(ctx context.Context, k call, id string) result {
 	if t := trace.From(ctx); traceparentShape.MatchString(t) { // net/http refuses a request with a malformed header
 		h.Set("traceparent", t)
 	}
-	_, err = c.pipeline.Do(req) // wire has read and closed the body
-	if try.reply == nil {
-		return result{err: err, unsent: !try.heard()}
-	}
-	// Even beside an error: the pipeline drops an answer that comes as the context ends.
 	if k.body != nil {
-		try.reply.secret = k.body.AccessKey
+		err = runtime.MarshalAsJSON(req, k.body)
 	}
-	return result{reply: *try.reply}
+	return req, err
 }
 
-// attempt follows a request through the pipeline. The pipeline may send it twice: after a 401 with a claims challenge, which ARM
-// has then not acted on. Only the last sending counts.
+// attempt follows a request through the pipeline. The pipeline sends it twice after a 401 with a claims challenge, which ARM has then
+// not acted on. Only the last sending counts.
 type attempt struct {
-	begun           func() // the token is there
-	sent            bool
-	dialed, reached atomic.Bool // set from net/http's goroutines
-	refused         bool        // the dial failed
+	begun           func()      // the token is there
+	sent, refused   bool        // given to the transport; its dial failed
+	dialed, reached atomic.Bool // a connection was asked for, was had; from net/http's goroutines
 	reply           *reply
 }
 
-// heard tells whether somebody may have heard the request: from the moment on that a connection was at hand.
+// heard tells whether somebody may have heard the request: from the moment on that a connection was at hand, and always with a
+// transport that tells nothing.
 func (a *attempt) heard() bool {
-	switch {
-	case !a.sent, a.refused && !a.reached.Load():
-		return false
-	case a.dialed.Load():
-		return a.reached.Load()
-	}
-	return true // a transport that tells nothing
+	return a.sent && (a.reached.Load() || !a.refused && !a.dialed.Load())
 }
 
 type attemptKey struct{}
 
-// wire is the end of the pipeline. It reads the answer with a bound before azcore would read it without, and keeps it.
+// wire is the end of the pipeline. It reads the answer with a bound, before azcore would read it without one, and keeps it.
 type wire struct{ next policy.Transporter }
 
 // Do implements policy.Transporter.
 func (w wire) Do(req *http.Request) (*http.Response, error) {
-	try, _ := req.Context().Value(attemptKey{}).(*attempt)
-	if try == nil {
+	try, ok := req.Context().Value(attemptKey{}).(*attempt)
+	if !ok {
 		return nil, errors.New("a request that this client did not make")
 	}
 	try.begun()
+	if err := req.Context().Err(); err != nil { // the token took too long
+		return nil, err
+	}
 	try.sent, try.refused, try.reply = true, false, nil
 	try.dialed.Store(false)
 	try.reached.Store(false)
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+	resp, err := w.next.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GetConn: func(string) { try.dialed.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { try.reached.Store(true) },
-	})
-	resp, err := w.next.Do(req.WithContext(ctx))
-	if err == nil && resp == nil {
-		err = errors.New("the transport gave no answer")
-	}
+	})))
 	if err != nil {
 		op, ok := errors.AsType[*net.OpError](err)
 		try.refused = ok && op.Op == "dial"
 		return nil, err
 	}
-	got := reply{status: resp.StatusCode, header: resp.Header}
-	if got.header == nil {
-		got.header = http.Header{}
+	if resp.Body == nil { // net/http always gives one
+		resp.Body = http.NoBody
 	}
-	if resp.Body != nil {
-		got.body, got.broken = readBody(resp)
-		resp.Body.Close()
+	defer resp.Body.Close()
+	got := reply{status: resp.StatusCode, header: resp.Header}
+	limit := maxBody
+	if got.status >= http.StatusBadRequest {
+		limit = maxErrorBody
+	}
+	got.body, got.broken = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if got.broken == nil && len(got.body) > limit {
+		got.body, got.broken = got.body[:limit], fmt.Errorf("longer than %d bytes", limit)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(got.body))
 	try.reply = &got
 	return resp, nil
-}
-
-func readBody(resp *http.Response) ([]byte, error) {
-	limit := maxBody
-	if resp.StatusCode >= http.StatusBadRequest {
-		limit = maxErrorBody
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
-	if err == nil && len(body) > limit {
-		body, err = body[:limit], fmt.Errorf("longer than %d bytes", limit)
-	}
-	return body, err
-}
-
-// serviceIn is the name of the instance that a URL speaks of, or "".
-func serviceIn(url string) string {
-	const marker = "/microsoft.apimanagement/service/"
-	i := strings.Index(strings.ToLower(url), marker)
-	if i < 0 {
-		return ""
-	}
-	name := url[i+len(marker):]
-	if end := strings.IndexAny(name, "/?"); end >= 0 {
-		name = name[:end]
-	}
-	return name
-}
-
-const redacted = "[redacted]"
-
-// secrets are storage account keys (64 bytes in base64) and bearer tokens, wherever a server or a library quotes them.
-var secrets = regexp.MustCompile(`[A-Za-z0-9+/]{86}==|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
-
-func redact(text string) string { return secrets.ReplaceAllString(text, redacted) }
-
-// clean is text without secrets: ARM's errors quote parameters (recorded).
-func (r reply) clean(text string) string {
-	if r.secret != "" {
-		text = strings.ReplaceAll(text, r.secret, redacted)
-	}
-	return redact(text)
-}
-
-const maxReason = 1000 // bytes; the words of ARM are whole in Error
-
-func clip(text string) string {
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
-	}
-	return text
 }

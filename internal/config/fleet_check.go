@@ -66,10 +66,10 @@ func (b *builder) storage(name string, in storageJSON) Storage {
 	if in.Access == UserAssigned && in.ClientID == "" {
 		b.m.add(at+".clientId", "not set; access userAssigned needs the client id of the API Management instance's identity")
 	}
-	if in.Access != UserAssigned && in.ClientID != "" {
+	if in.ClientID != "" && in.Access != UserAssigned && in.Access != "" {
 		b.m.add(at+".clientId", "holds %s; accepted: only with access userAssigned", held(in.ClientID))
 	}
-	if in.Access != StorageKey && in.KeyVariable != "" {
+	if in.KeyVariable != "" && in.Access != StorageKey && in.Access != "" {
 		b.m.add(at+".keyVariable", "is set; accepted: only with access storageKey")
 	}
 	if in.Access == SystemAssigned || in.Access == UserAssigned {

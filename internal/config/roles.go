@@ -55,7 +55,7 @@ func (b *builder) roles(services []Service) {
 	for i, s := range services {
 		b.drill(at(i, ".drillInstance"), s, services, listed, secondaryOf, same)
 		for j, sec := range s.Secondaries {
-			if sec.Mode != Warm || sec.Name == "" {
+			if sec.Mode != Warm || sec.Name == "" || fold(sec.Instance) == fold(s.Instance) {
 				continue
 			}
 			if others := slices.DeleteFunc(slices.Clone(secondaryOf[fold(sec.Instance)]), func(k int) bool { return k == i }); len(others) > 0 {

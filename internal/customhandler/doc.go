@@ -12,6 +12,6 @@
 //	listener, err := customhandler.Listen(ctx, port)
 //	err = customhandler.Serve(ctx, listener, router, customhandler.ServeOptions{Log: log})
 //
-// Sources: Azure/azure-functions-host (dev branch, HttpWorker and its ScriptInvocationContextExtensions) and the custom-handler
-// pages of Microsoft's documentation. The payloads in testdata follow the encodings read there and those third parties captured.
+// Sources: Azure/azure-functions-host (dev branch, 2024-10) and the custom-handler pages of Microsoft's documentation. The payloads in
+// testdata are written after the encodings described there and after captures by third parties; none was recorded against Azure.
 package customhandler

@@ -159,6 +159,14 @@ func TestAWrongTypeInMetadataNeverFailsTheDecode(t *testing.T) {
 	}
 }
 
+func TestDotNetsMinValueIsNoTime(t *testing.T) {
+	for _, s := range []string{"0001-01-01T00:00:00", "0001-01-01T00:00:00+00:00", "0001-01-01T00:00:00-08:00"} {
+		if got := instant(json.RawMessage(`"` + s + `"`)); !got.IsZero() {
+			t.Errorf("%s: got %v", s, got)
+		}
+	}
+}
+
 func TestBodiesAreToldApartByTheirEncoding(t *testing.T) {
 	for _, c := range []struct {
 		data, body string
@@ -171,6 +179,7 @@ func TestBodiesAreToldApartByTheirEncoding(t *testing.T) {
 		{`{"m":"AAH"}`, "AAH", BodySingle}, // no padding, no base64
 		{`{"m":"AAH/\n"}`, "AAH/\n", BodySingle},
 		{`{"m":"\"AAH/\""}`, "AAH/", BodyDouble},
+		{`{"m":"\"\""}`, "", BodyDouble},
 		{`{"m":"null"}`, "\x9e\xe9\x65", BodyBinary}, // four letters are base64: the documented ambiguity
 		{`{"m":"[1,2]"}`, "[1,2]", BodySingle},
 		{`{"m":[1, 2]}`, "[1, 2]", BodyJSON},

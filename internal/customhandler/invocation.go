@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
+
+	"apim-dr/internal/trace"
 )
 
 // The keys of log attributes, so that one thing has one name in every line.
@@ -37,10 +38,7 @@ type Invocation struct {
 	TraceParent string
 }
 
-type (
-	loggerKey     struct{}
-	invocationKey struct{}
-)
+type invocationKey struct{}
 
 // InvocationFrom returns the invocation ctx belongs to; the zero Invocation outside one.
 func InvocationFrom(ctx context.Context) Invocation {
@@ -48,34 +46,18 @@ func InvocationFrom(ctx context.Context) Invocation {
 	return inv
 }
 
-// FromContext returns the logger of ctx, which names the invocation and whatever With added; slog.Default() if there is none.
-func FromContext(ctx context.Context) *slog.Logger {
-	if log, ok := ctx.Value(loggerKey{}).(*slog.Logger); ok {
-		return log
-	}
-	return slog.Default()
-}
-
-// With returns a context whose logger adds args (as in slog.Logger.With) to each line.
-func With(ctx context.Context, args ...any) context.Context {
-	return context.WithValue(ctx, loggerKey{}, FromContext(ctx).With(args...))
-}
-
-// begin returns the context of r with its invocation and a logger that names it.
+// begin returns the context of r with its invocation, whose ids go into every line, and its trace.
 func (rt *Router) begin(r *http.Request, function string) context.Context {
 	inv := Invocation{ID: invocationID(r), Function: function}
-	log := rt.opts.Log.With(KeyFunction, function, KeyInvocation, inv.ID)
+	ctx := With(r.Context(), KeyFunction, function, KeyInvocation, inv.ID)
 	if got := r.Header.Values("Traceparent"); len(got) == 1 && validTraceParent(got[0]) {
 		inv.TraceParent = got[0]
 	} else if made, err := rt.newTraceParent(); err == nil {
 		inv.TraceParent = made
 	} else {
-		log.Warn("no trace id could be made", KeyError, err)
+		rt.opts.Log.WarnContext(ctx, "no trace id could be made", KeyError, err)
 	}
-	if inv.TraceParent != "" {
-		log = log.With(KeyTrace, inv.TraceParent[3:35])
-	}
-	return context.WithValue(context.WithValue(r.Context(), invocationKey{}, inv), loggerKey{}, log)
+	return context.WithValue(trace.With(ctx, inv.TraceParent), invocationKey{}, inv)
 }
 
 // invocationID reads the host's id; it goes into logs and answers, so an overlong one is not taken.

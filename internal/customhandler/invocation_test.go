@@ -3,7 +3,6 @@ package customhandler
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -92,7 +91,7 @@ func TestReadsOfRandDoNotOverlap(t *testing.T) {
 func TestWithAddsToTheLinesOfItsContextOnly(t *testing.T) {
 	b := newBench(Options{})
 	b.Message("RunOperation", func(ctx context.Context, _ MessageInvocation) error {
-		FromContext(With(ctx, KeyOperation, "op-1", KeyService, "contoso-apim")).Info("inside")
+		b.opts.Log.InfoContext(With(ctx, KeyOperation, "op-1", KeyService, "contoso-apim"), "inside")
 		return nil
 	})
 	b.do(t, "POST", "/RunOperation", anyMessage)
@@ -100,12 +99,6 @@ func TestWithAddsToTheLinesOfItsContextOnly(t *testing.T) {
 	if len(lines) != 2 || !strings.Contains(lines[0], `"function":"RunOperation"`) || !strings.Contains(lines[0], `"message":"m-1"`) ||
 		!strings.Contains(lines[0], `"operation":"op-1","service":"contoso-apim"`) || strings.Contains(lines[1], "op-1") {
 		t.Errorf("got %q", lines)
-	}
-}
-
-func TestOutsideAnInvocationTheDefaultLoggerIsUsed(t *testing.T) {
-	if FromContext(t.Context()) != slog.Default() || InvocationFrom(t.Context()) != (Invocation{}) {
-		t.Error("want slog.Default() and the zero Invocation")
 	}
 }
 

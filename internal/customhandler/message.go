@@ -92,7 +92,7 @@ func messageBody(raw json.RawMessage) ([]byte, BodyEncoding) {
 	if body, err := base64.StdEncoding.Strict().DecodeString(outer); err == nil && !strings.ContainsAny(outer, "\r\n") {
 		return body, BodyBinary
 	}
-	if outer != "null" && json.Unmarshal([]byte(outer), &inner) == nil {
+	if json.Unmarshal([]byte(outer), &inner) == nil {
 		return []byte(inner), BodyDouble
 	}
 	return []byte(outer), BodySingle

@@ -25,7 +25,7 @@ type bench struct {
 
 func newBench(o Options) *bench {
 	b := &bench{}
-	o.Log = slog.New(slog.NewJSONHandler(&b.log, nil))
+	o.Log = slog.New(NewLogHandler(&b.log, &b.log, slog.LevelInfo))
 	b.Router = NewRouter(o)
 	return b
 }
@@ -119,8 +119,8 @@ func TestRequestsReachTheirFunctionOrAProblem(t *testing.T) {
 func TestFunctionNamesAreCaseSensitive(t *testing.T) {
 	b := newBench(Options{ErrorPause: -1})
 	b.Timer("Nightly", func(context.Context, TimerInvocation) error { return nil })
-	isJSON(t, b.do(t, "POST", "/nightly", anyTimer), 404, "application/problem+json")
-	if line := b.line(t); line["level"] != "WARN" || line["path"] != "/nightly" {
+	isJSON(t, b.do(t, "POST", "/nightly?code=s3cret", anyTimer), 404, "application/problem+json")
+	if line := b.line(t); line["level"] != "WARN" || line["path"] != "/nightly" { // and no function key
 		t.Errorf("got %v", line)
 	}
 }

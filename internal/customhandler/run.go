@@ -107,7 +107,7 @@ func (rt *Router) report(ctx context.Context, start time.Time, status int, err e
 	} else if err != nil {
 		args = append(args, KeyError, err)
 	}
-	FromContext(ctx).Log(ctx, level, "invocation ended", args...)
+	rt.opts.Log.Log(ctx, level, "invocation ended", args...)
 }
 
 // httpHandler wraps an HTTP function with context, limits, recovery and the closing line.

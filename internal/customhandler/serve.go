@@ -39,7 +39,6 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, o ServeOptions) 
 	if tcp, ok := l.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		return fmt.Errorf("customhandler: %s is not a loopback address; the handler must be reached through the Functions host only", tcp)
 	}
-	longest := cmp.Or(o.Longest, 102*time.Second) + time.Minute
 	grace := cmp.Or(o.Grace, 900*time.Millisecond)
 
 	// Invocations outlive ctx by the grace period.
@@ -50,9 +49,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, o ServeOptions) 
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(cmp.Or(o.Log, slog.Default()).Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: 10 * time.Second,
-		// Not shorter than an answer takes: when ReadTimeout passes, net/http takes the caller for gone and cancels the request.
-		ReadTimeout:  longest,
-		WriteTimeout: longest,
+		ReadTimeout:       30 * time.Second, // until the body is read; the function has its own deadline
+		WriteTimeout:      cmp.Or(o.Longest, 102*time.Second) + time.Minute,
 		// Longer than an HTTP client keeps an idle connection (.NET: 1 to 2 minutes), so that the host never posts on a closing one.
 		IdleTimeout:    5 * time.Minute,
 		MaxHeaderBytes: 64 << 10,

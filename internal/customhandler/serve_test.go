@@ -154,10 +154,13 @@ func TestAStubbornInvocationIsCutOffAndReported(t *testing.T) {
 	})
 }
 
-func TestTheServersTimeoutsCutNoLongInvocationButASlowHeader(t *testing.T) {
+func TestTheServersTimeoutsCutNoLongInvocationButASlowRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
 		stop, result := serving(t, l, quiet(), func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.ReadAll(r.Body); err != nil {
+				panic(http.ErrAbortHandler)
+			}
 			select {
 			case <-r.Context().Done():
 				w.WriteHeader(http.StatusInternalServerError)
@@ -168,17 +171,19 @@ func TestTheServersTimeoutsCutNoLongInvocationButASlowHeader(t *testing.T) {
 		if got := <-get(client); got != 200 {
 			t.Errorf("after 102 s: got %v", got)
 		}
-		conn, err := l.dial(t.Context(), "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		if _, err := conn.Write([]byte("GET / HT")); err != nil {
-			t.Fatal(err)
-		}
-		io.Copy(io.Discard, conn)
-		if took := time.Since(start); took != 10*time.Second {
-			t.Errorf("a request that never goes on was kept for %v, want 10 s", took)
+		for sent, want := range map[string]time.Duration{"GET / HT": 10 * time.Second, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{": 30 * time.Second} {
+			conn, err := l.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			if _, err := io.WriteString(conn, sent); err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, conn)
+			if took := time.Since(start); took != want {
+				t.Errorf("%q and then nothing was kept for %v, want %v", sent, took, want)
+			}
 		}
 		client.CloseIdleConnections()
 		stop()

@@ -13,7 +13,7 @@ func str(raws ...json.RawMessage) string {
 	for _, raw := range raws {
 		var outer, inner string
 		json.Unmarshal(raw, &outer)
-		if outer != "null" && json.Unmarshal([]byte(outer), &inner) == nil {
+		if json.Unmarshal([]byte(outer), &inner) == nil {
 			return inner
 		}
 		if outer != "" {

@@ -90,14 +90,13 @@ func Step(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 		return op, Action{}
 	}
 	if in.To == Nothing {
-		if in.Wake.Epoch != op.Epoch {
+		switch repairs := in.Wake.repairs(op); {
+		case in.Wake.Epoch != op.Epoch && !repairs:
 			return op, Action{}
+		case in.Buried && !repairs:
+			return unearth(op.clone(), in, now)
 		}
-		op = op.clone()
-		if in.Buried {
-			return unearth(t, op, in, now)
-		}
-		return knock(t, op, in, now)
+		return knock(t, op.clone(), in, now)
 	}
 	if !slices.Contains(answersIn[op.Phase], in.To) {
 		return op, Action{}
@@ -129,7 +128,7 @@ func knock(t Timing, op Operation, in Input, now time.Time) (Operation, Action) 
 		}
 		return op, Action{Do: Lock}
 	case Starting:
-		if in.Wake.Attempt == leg.Attempt && in.Wake.Location != "" { // the POST was heard, and only the save after it was lost
+		if in.Wake.repairs(op) {
 			op.progress(Running)
 			leg.Location, leg.PostedAt = in.Wake.Location, leg.Claim.From
 			return op, Action{Do: Check, Location: leg.Location}
@@ -261,7 +260,7 @@ func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 }
 
 // unearth handles a knock whose message had died: its reason is kept, and the operation goes on under a new epoch.
-func unearth(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+func unearth(op Operation, in Input, now time.Time) (Operation, Action) {
 	if op.Phase == Queued && op.Leg().Attempt == 0 {
 		return op.end(Failed, in.Error, now)
 	}

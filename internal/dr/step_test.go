@@ -99,6 +99,10 @@ func TestStep(t *testing.T) {
 		"a no after a lost attempt neither":                 {slices.Concat(silent, []said{noTrace, knocks(time.Minute), noTrace, says(Start, Answer{Verdict: No})}), Starting, Sleep, 6 * time.Minute, ""},
 		"a message that knows the Location repairs the record": {
 			slices.Concat(begun, []said{{time.Second, Input{Wake: Wake{Attempt: 1, Location: "https://arm/1"}}}}), Running, Check, 0, ""},
+		"whatever its epoch": {
+			slices.Concat(begun, []said{{time.Second, Input{Wake: Wake{Epoch: 3, Attempt: 1, Location: "https://arm/1"}}}}), Running, Check, 0, ""},
+		"and out of the dead letters, too": {
+			slices.Concat(begun, []said{{time.Second, Input{Buried: true, Wake: Wake{Attempt: 1, Location: "https://arm/1"}}}}), Running, Check, 0, ""},
 		"another attempt's Location does not": {
 			slices.Concat(begun, []said{{time.Second, Input{Wake: Wake{Attempt: 2, Location: "https://arm/1"}}}}), Starting, Sleep, 6*time.Minute - time.Second, ""},
 		"a poll is one GET":                              {slices.Concat(inFlight, []said{knocks(time.Minute)}), Running, Check, 0, ""},

@@ -48,6 +48,12 @@ func (w Wake) locationFor(leg Leg) string {
 	return leg.Location
 }
 
+// repairs tells whether the message carries the Location of the attempt at work, of which the record says nothing: the POST was heard, and only
+// the save after it was lost. That is a fact, whatever the message's epoch.
+func (w Wake) repairs(op Operation) bool {
+	return op.Phase == Starting && w.Location != "" && w.Attempt == op.Leg().Attempt
+}
+
 // Tick is a message that says that a plan's time has come.
 type Tick struct {
 	V    int       `json:"v"`

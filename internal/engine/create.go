@@ -152,22 +152,23 @@ func firstWake(op dr.Operation, lease time.Time) dr.Wake {
 
 // SendTicks sends a tick message for each plan whose time has come and was not carried out yet.
 func (e *Engine) SendTicks(ctx context.Context) error {
-	return e.sendTicks(ctx, func(plan Plan, due time.Time) error {
-		return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: plan.Name, At: due}, e.Now())
+	// That a plan that never ran is about to is written down first: otherwise the watchdog would take it for a new one.
+	return e.sendTicks(ctx, func(plan Plan, due time.Time) (send bool, err error) {
+		return true, e.Store.MoveTick(ctx, plan.Name, due.Add(-time.Second))
 	})
 }
 
-// sendTicks calls first for a plan that never ran.
-func (e *Engine) sendTicks(ctx context.Context, first func(Plan, time.Time) error) error {
+// sendTicks asks first about a plan that never ran.
+func (e *Engine) sendTicks(ctx context.Context, first func(Plan, time.Time) (send bool, err error)) error {
 	var errs []error
 	for _, plan := range e.Fleet.Plans {
 		due := dr.DueTick(plan.Schedule, e.Now())
 		last, err := e.Store.LastTick(ctx, plan.Name)
-		switch {
-		case err != nil || due.IsZero():
-		case last.IsZero():
-			err = first(plan, due)
-		case due.After(last):
+		send := due.After(last)
+		if err == nil && last.IsZero() {
+			send, err = first(plan, due)
+		}
+		if err == nil && send {
 			err = e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: plan.Name, At: due}, e.Now())
 		}
 		errs = append(errs, err)

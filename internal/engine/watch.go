@@ -20,7 +20,9 @@ func (e *Engine) Watch(ctx context.Context) error {
 	}
 	errs = append(errs, e.freeLocks(ctx))
 	// A plan that never ran is not started here: a new deployment would back up at once, in the middle of the day.
-	errs = append(errs, e.sendTicks(ctx, func(plan Plan, due time.Time) error { return e.Store.MoveTick(ctx, plan.Name, due) }))
+	errs = append(errs, e.sendTicks(ctx, func(plan Plan, due time.Time) (send bool, err error) {
+		return false, e.Store.MoveTick(ctx, plan.Name, due)
+	}))
 	e.Log.InfoContext(ctx, "watchdog", "inFlight", len(markers))
 	return errors.Join(errs...)
 }
@@ -55,6 +57,9 @@ func (e *Engine) heal(ctx context.Context, m Marker) error {
 		return err
 	}
 	at := e.Now().Add(stagger(op.ID, e.Timing.Look))
+	if op.Phase == dr.Starting { // a message with the answer to the POST may still wait for the end of an outage
+		at = at.Add(e.Timing.OutageMost)
+	}
 	w := dr.Wake{V: dr.Version, ID: op.ID, Epoch: healed.Epoch, Attempt: op.Leg().Attempt, Lease: at.Add(e.Timing.Lease)}
 	if m.Wake.Attempt == w.Attempt && e.ARM.Trusts(m.Wake.Location) {
 		w.Location = m.Wake.Location

@@ -29,11 +29,12 @@ type Blobs interface {
 	Head(ctx context.Context, name string) (dr.BlobView, error)
 	// Create writes a blob that must not exist; ErrCondition.
 	Create(ctx context.Context, name string, c Content) (etag string, err error)
-	// Replace writes a blob that must still have etag; ErrCondition, or engine.ErrNotFound where a missing one is told apart. Metadata is dropped.
+	// Replace writes a blob that must still have etag; ErrCondition; a missing one may be engine.ErrNotFound. Metadata is dropped.
 	Replace(ctx context.Context, name string, body []byte, etag string) (newETag string, err error)
 	// SetMetadata replaces the metadata of a blob, whatever its ETag; engine.ErrNotFound.
 	SetMetadata(ctx context.Context, name string, metadata map[string]string) error
-	// Delete removes a blob that still has etag, or whatever it has when etag is empty; ErrCondition, engine.ErrNotFound.
+	// Delete removes a blob that still has etag, or whatever it has when etag is empty; ErrCondition, engine.ErrNotFound. With an etag, a missing
+	// one may be either.
 	Delete(ctx context.Context, name, etag string) error
 	// List returns up to limit blobs whose names begin with prefix, in the order of their names, from where next of an earlier call points
 	// (empty: from the first). An empty next ends the listing; a page may hold fewer than limit, even none, before that.

@@ -64,8 +64,12 @@ func (s *Store) UnmarkIf(ctx context.Context, m engine.Marker) error {
 		return fmt.Errorf("unmark %s: the marker has no ETag", m.Wake.ID)
 	}
 	err := gone(s.blobs.Delete(ctx, markerName(m.Wake.ID), m.ETag))
-	if errors.Is(err, ErrCondition) {
-		return fmt.Errorf("%w: %s", engine.ErrConflict, markerName(m.Wake.ID))
+	if !errors.Is(err, ErrCondition) {
+		return err
+	}
+	view, err := s.blobs.Head(ctx, markerName(m.Wake.ID)) // a condition on what is gone is refused like one on what has changed
+	if err == nil && view.Exists {
+		err = fmt.Errorf("%w: %s", engine.ErrConflict, markerName(m.Wake.ID))
 	}
 	return err
 }

@@ -2,9 +2,7 @@ package arm
 
 import (
 	"errors"
-	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -14,8 +12,7 @@ import (
 	"apim-dr/internal/standin/identity"
 )
 
-// Config says what there is and how it behaves. Now, Tokens and Services are read by New only; the rest can be changed while the
-// server runs (Change).
+// Config says what there is and how it behaves. Now, Tokens and Services are for New only, the rest can be changed at any time (Change).
 type Config struct {
 	Now      func() time.Time
 	Tokens   *identity.Issuer
@@ -24,44 +21,19 @@ type Config struct {
 	Services []Service
 	Accounts map[string]Account // by the bare name that a request's storageAccount gives
 
-	// How long operations take, by Now; 0: they have ended when first asked about. UpdateDuration is that of create, update and delete.
+	// How long operations take by Now; 0: they have ended when first asked about. UpdateDuration is that of create, update and delete.
 	BackupDuration, RestoreDuration, UpdateDuration time.Duration
-	// RetryAfter is what 202 asks clients to wait, in whole seconds, rounded up; 0: the recorded 60 s; negative: no such header.
+	// RetryAfter is what a 202 asks for, in whole seconds, rounded up; 0: the recorded 60 s; negative: no such header.
 	RetryAfter time.Duration
 	// BaseURL begins every Location, such as https://management.contoso.com; empty: as the client addressed the request.
 	BaseURL string
 
-	Overlap      Overlap       // what a second backup or restore meets
-	PollStyle    PollStyle     // where new operations are polled
+	Overlap      bool          // a second backup or restore of a busy service is accepted; false: 409 ServiceLocked
+	DoubleSlash  bool          // the double slash of 2016 to 2020 in later api-versions too
 	VisibleAfter time.Duration // from the 202 to the service showing "Updating"
 	ResultsLive  time.Duration // from the end of an operation to 404 for its results; 0: for ever
-	Reads        Bucket        // throttles GET
-	Writes       Bucket        // throttles all others
 	// BlobTransport replaces azblob's own way to the accounts; nil: that.
 	BlobTransport policy.Transporter
-}
-
-// Overlap is what a backup or restore of a busy service meets.
-type Overlap string
-
-const (
-	OverlapLocked   Overlap = ""         // 409 ServiceLocked
-	OverlapAccepted Overlap = "accepted" // 202: both run
-)
-
-// PollStyle is where a 202 sends the client.
-type PollStyle string
-
-const (
-	PollRecorded   PollStyle = ""         // as recorded for the api-version
-	PollDoubled    PollStyle = "doubled"  // the double slash of 2016 to 2020 for every api-version since 2016
-	PollStatusBody PollStyle = "statuses" // an Azure-AsyncOperation header too, whose URL answers 200 {"status":"InProgress"}
-)
-
-// Bucket is a token bucket. Size 0 throttles nothing.
-type Bucket struct {
-	Size      int
-	PerSecond float64 // how fast it fills again
 }
 
 // Service is an API Management instance.
@@ -89,48 +61,31 @@ type Account struct {
 	Trusted []string
 }
 
-func (a Account) trusts(service, clientID string) bool {
-	return slices.ContainsFunc(a.Trusted, func(t string) bool {
-		return strings.EqualFold(t, service) || clientID != "" && strings.EqualFold(t, clientID)
-	})
+func (a Account) trusts(names ...string) bool {
+	return slices.ContainsFunc(a.Trusted, func(t string) bool { return t != "" && slices.Contains(names, strings.ToLower(t)) })
 }
 
-// name is the account's own name, with which requests are signed: of an address with a path its first part, else the host's.
+// name is that which requests are signed with: the last part of a local address, the first of a host such as contoso.blob.core.windows.net.
 func (a Account) name() string {
-	u, err := url.Parse(a.Endpoint)
-	if err != nil {
-		return ""
-	}
-	if first, _, _ := strings.Cut(strings.Trim(u.Path, "/"), "/"); first != "" {
-		return first
-	}
-	host, _, _ := strings.Cut(u.Hostname(), ".")
-	return host
+	end := strings.TrimRight(a.Endpoint, "/")
+	name, _, _ := strings.Cut(end[strings.LastIndex(end, "/")+1:], ".")
+	return name
 }
 
-func (c *Config) validate() error {
-	if c.Now == nil || c.Tokens == nil {
-		return errors.New("arm: Config.Now and Config.Tokens are needed")
+// New makes a server. It fails when the clock or the issuer is missing, or a service lacks its full resource id, location or SKU.
+func New(cfg Config) (*Server, error) {
+	if cfg.Now == nil || cfg.Tokens == nil {
+		return nil, errors.New("arm: Config.Now and Config.Tokens are needed")
 	}
-	if c.Audience == "" {
-		c.Audience = "https://management.azure.com"
-	}
-	for name, a := range c.Accounts {
-		if u, err := url.Parse(a.Endpoint); err != nil || u.Host == "" {
-			return fmt.Errorf("arm: account %s: the endpoint %q is no URL", name, a.Endpoint)
+	s := &Server{cfg: cfg, services: map[string]*service{}, gone: map[string]bool{}, failNext: map[failKey]*Error{}}
+	for _, d := range cfg.Services {
+		v, err := newService(d, cfg.Now())
+		if err != nil {
+			return nil, err
 		}
+		s.services[strings.ToLower(d.ID)] = v
 	}
-	return nil
-}
-
-func (c Config) duration(v Verb) time.Duration {
-	switch v {
-	case Backup:
-		return c.BackupDuration
-	case Restore:
-		return c.RestoreDuration
-	}
-	return c.UpdateDuration
+	return s, nil
 }
 
 // Change changes the configuration while the server runs. The function gets copies of Accounts and Actions, so it may write to them;
@@ -140,4 +95,11 @@ func (s *Server) Change(f func(*Config)) {
 	defer s.mu.Unlock()
 	s.cfg.Accounts, s.cfg.Actions = maps.Clone(s.cfg.Accounts), slices.Clone(s.cfg.Actions)
 	f(&s.cfg)
+}
+
+func (c Config) allows(action string) bool {
+	return c.Actions == nil || slices.ContainsFunc(c.Actions, func(a string) bool {
+		prefix, all := strings.CutSuffix(strings.ToLower(a), "*")
+		return strings.EqualFold(a, action) || all && strings.HasPrefix(strings.ToLower(action), prefix)
+	})
 }

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,61 +18,35 @@ import (
 
 // parameters are the body of backup and restore. They hold a key: never shown.
 type parameters struct {
-	StorageAccount string `json:"storageAccount"`
-	ContainerName  string `json:"containerName"`
-	BackupName     string `json:"backupName"`
-	AccessType     string `json:"accessType"`
-	AccessKey      string `json:"accessKey"`
-	ClientID       string `json:"clientId"`
+	StorageAccount, ContainerName, BackupName, AccessType, AccessKey, ClientID string
 }
 
-const (
-	accessKey      = "AccessKey"
-	systemAssigned = "SystemAssignedManagedIdentity"
-	userAssigned   = "UserAssignedManagedIdentity"
-)
-
 // parse reads and checks a body as the api-version does: access by identity came in April 2021, before that accessType was not looked at.
-func parse(body []byte, version string) (parameters, *Error) {
-	var p parameters
+func parse(body []byte, version string) (p parameters, e *Error) {
 	if err := json.Unmarshal(body, &p); err != nil {
 		return p, frontDoor(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
 	}
 	if p.AccessType == "" || version < "2021-04-01" {
-		p.AccessType = accessKey
+		p.AccessType = "AccessKey"
 	}
-	required := []struct{ name, value string }{{"storageAccount", p.StorageAccount}, {"containerName", p.ContainerName}, {"backupName", p.BackupName}}
+	required := [][2]string{{"storageAccount", p.StorageAccount}, {"containerName", p.ContainerName}, {"backupName", p.BackupName}}
 	switch p.AccessType {
-	case accessKey:
-		required = append(required, struct{ name, value string }{"accessKey", p.AccessKey})
-	case userAssigned:
-		required = append(required, struct{ name, value string }{"clientId", p.ClientID})
-	case systemAssigned:
+	case "AccessKey":
+		required = append(required, [2]string{"accessKey", p.AccessKey})
+	case "UserAssignedManagedIdentity":
+		required = append(required, [2]string{"clientId", p.ClientID})
+	case "SystemAssignedManagedIdentity":
+		p.ClientID = ""
 	default:
 		return p, invalidParameter("Requested value '"+p.AccessType+"' was not found.", "accessType", p.AccessType)
 	}
 	for _, r := range required {
-		if r.value == "" {
-			return p, invalidParameter("Value cannot be null.", r.name, "")
+		if r[1] == "" {
+			return p, invalidParameter("Value cannot be null.", r[0], "")
 		}
 	}
 	return p, nil
 }
-
-// content is what a backup blob holds.
-type content struct {
-	Format    string    `json:"format"`
-	Service   string    `json:"service"`
-	SKU       string    `json:"sku"`
-	Capacity  int       `json:"capacity"`
-	CreatedAt time.Time `json:"createdAt"`
-	Content   string    `json:"content"`
-}
-
-const (
-	format     = "API Management stand-in backup 1"
-	backupLife = 30 * 24 * time.Hour // documented
-)
 
 // client is a client of the account with the access that the parameters ask for, or why API Management has none.
 func (c Config) client(service string, v Verb, p parameters) (*azblob.Client, *Error) {
@@ -80,22 +55,18 @@ func (c Config) client(service string, v Verb, p parameters) (*azblob.Client, *E
 		return nil, invalidParameter("The remote name could not be resolved: '"+p.StorageAccount+".blob.core.windows.net'", "backupContainerName", p.ContainerName)
 	}
 	key := p.AccessKey
-	if p.AccessType != accessKey {
-		if key = account.Key; !account.trusts(service, p.ClientID) { // recorded, with these two texts
-			why := "This request is not authorized to perform this operation."
-			if v == Restore {
-				why = "This request is not authorized to perform this operation using this permission."
-			}
-			return nil, invalidParameter(why, "backupContainerName", p.ContainerName)
+	if p.AccessType != "AccessKey" {
+		if key = account.Key; !account.trusts(strings.ToLower(service), strings.ToLower(p.ClientID)) { // recorded, with these two texts
+			why := map[Verb]string{Backup: ".", Restore: " using this permission."}[v]
+			return nil, invalidParameter("This request is not authorized to perform this operation"+why, "backupContainerName", p.ContainerName)
 		}
 	}
 	cred, err := azblob.NewSharedKeyCredential(account.name(), key)
 	if err != nil { // not base64
 		return nil, storageError(bloberror.AuthenticationFailed, p)
 	}
-	client, err := azblob.NewClientWithSharedKeyCredential(account.Endpoint, cred, &azblob.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: c.BlobTransport, Retry: policy.RetryOptions{MaxRetries: -1},
-	}})
+	client, err := azblob.NewClientWithSharedKeyCredential(account.Endpoint, cred, &azblob.ClientOptions{
+		ClientOptions: azcore.ClientOptions{Transport: c.BlobTransport, Retry: policy.RetryOptions{MaxRetries: -1}}})
 	if err != nil {
 		return nil, storageError("", p)
 	}
@@ -114,27 +85,40 @@ func (c Config) reach(ctx context.Context, service string, v Verb, p parameters)
 	return nil
 }
 
-// code is the storage error code in an error; empty: the account could not be reached. A HEAD has its code in a header only.
+// code is the storage error code in an error; empty: the account could not be reached.
 func code(err error) bloberror.Code {
-	var answer *azcore.ResponseError
-	if errors.As(err, &answer) {
-		return bloberror.Code(answer.ErrorCode)
+	if answer, ok := errors.AsType[*azcore.ResponseError](err); ok {
+		return bloberror.Code(cmp.Or(answer.ErrorCode, http.StatusText(answer.StatusCode)))
 	}
 	return ""
 }
 
 func storageError(c bloberror.Code, p parameters) *Error {
-	why := "Unable to connect to the remote server"
+	why := "The remote server returned an error: " + string(c)
 	switch {
+	case c == "":
+		why = "Unable to connect to the remote server"
 	case c == bloberror.ContainerNotFound:
 		why = "The specified container does not exist."
 	case strings.HasPrefix(string(c), "Auth"):
 		why = "Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature."
-	case c != "":
-		why = "The remote server returned an error: " + string(c)
 	}
 	return invalidParameter(why, "backupContainerName", p.ContainerName)
 }
+
+// content is what a backup blob holds.
+type content struct {
+	Format    string    `json:"format"`
+	Service   string    `json:"service"`
+	SKU       string    `json:"sku"`
+	CreatedAt time.Time `json:"createdAt"`
+	Content   string    `json:"content"`
+}
+
+const (
+	format     = "API Management stand-in backup 1"
+	backupLife = 30 * 24 * time.Hour // documented
+)
 
 // write makes the backup.
 func (c Config) write(ctx context.Context, service string, p parameters, b content) *Error {
@@ -149,31 +133,28 @@ func (c Config) write(ctx context.Context, service string, p parameters, b conte
 		}
 		e = storageError(code(err), p)
 	}
-	return &Error{Status: http.StatusBadRequest, Code: "BackupFailed", Message: "Cannot backup: " + e.Message}
+	return badRequest("BackupFailed", "Cannot backup: %s", e.Message)
 }
 
 // read fetches a backup and checks that it fits a service of that tier at that time.
-func (c Config) read(ctx context.Context, service, sku string, p parameters, at time.Time) (content, *Error) {
-	var b content
+func (c Config) read(ctx context.Context, service, sku string, p parameters, at time.Time) (b content, e *Error) {
 	client, e := c.client(service, Restore, p)
 	if e != nil {
-		return b, new(restoreFailed(e.Message))
+		return b, badRequest("RestoreFailed", "Cannot restore: %s", e.Message)
 	}
 	answer, err := client.DownloadStream(ctx, p.ContainerName, p.BackupName, nil)
-	if code(err) == bloberror.BlobNotFound {
-		return b, new(restoreFailed("backup '" + p.BackupName + "' was not found"))
-	} else if err != nil {
-		return b, new(restoreFailed(storageError(code(err), p).Message))
+	if err != nil {
+		return b, badRequest("RestoreFailed", "Cannot restore: backup '%s': %s", p.BackupName, storageError(code(err), p).Message)
 	}
 	defer answer.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
 	switch {
 	case err != nil || json.Unmarshal(data, &b) != nil || b.Format != format:
-		return b, new(restoreFailed("backup '" + p.BackupName + "' is not a valid backup"))
+		return b, badRequest("RestoreFailed", "Cannot restore: '%s' is not a valid backup", p.BackupName)
 	case !at.Before(b.CreatedAt.Add(backupLife)):
-		return b, new(BackupExpired())
+		return b, BackupExpired()
 	case !strings.EqualFold(b.SKU, sku):
-		return b, new(SKUMismatch(sku, b.SKU))
+		return b, SKUMismatch(sku, b.SKU)
 	}
 	return b, nil
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,6 +156,9 @@ func run(t *testing.T, o Options, answer http.HandlerFunc) *rig {
 				t.Error(err)
 			}
 			r.note(func() { r.hellos = append(r.hellos, h) })
+		} else if !strings.HasPrefix(req.URL.Path, "/api/") {
+			raw, _ := io.ReadAll(req.Body) // the end of a request shows in its context only when its body is read
+			req.Body = io.NopCloser(strings.NewReader(string(raw)))
 		}
 		answer(w, req)
 	}))
@@ -241,29 +245,33 @@ func (r *rig) await(what string, holds func() bool) {
 	deadline := time.After(15 * time.Second)
 	for {
 		r.mu.Lock()
-		ok, change := holds(), r.change
+		change := r.change
 		r.mu.Unlock()
-		if ok {
+		if holds() {
 			return
 		}
 		select {
 		case <-change:
 		case <-r.ended:
-			r.mu.Lock()
-			ok = holds()
-			r.mu.Unlock()
-			if !ok {
+			if !holds() {
 				r.t.Fatalf("the host ended (%v) before: %s", r.runErr, what)
 			}
 			return
 		case <-deadline:
-			r.t.Fatalf("in vain: %s; events %v, lines %q", what, r.events, r.lines)
+			r.t.Fatalf("in vain: %s; lines %q", what, r.output())
 		}
 	}
 }
 
-// count is to be called under await, or after the end.
+func (r *rig) output() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.lines)
+}
+
 func (r *rig) count(kind EventKind) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, e := range r.events {
 		if e.Kind == kind {
 			n++
@@ -272,13 +280,21 @@ func (r *rig) count(kind EventKind) (n int) {
 	return n
 }
 
+func (r *rig) greetings() []hello {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.hellos)
+}
+
 func (r *rig) awaitCount(kind EventKind, n int) {
 	r.t.Helper()
 	r.await(fmt.Sprintf("%d × %s", n, kind), func() bool { return r.count(kind) >= n })
 }
 
-// ends returns the ended invocations of a function.
+// endsOf returns the ended invocations of a function.
 func (r *rig) endsOf(function string) (list []Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, e := range r.events {
 		if e.Kind == InvocationEnded && e.Function == function {
 			list = append(list, e)

@@ -121,11 +121,11 @@ func TestAnAnswerCountsOnlyWith2xxAndJSON(t *testing.T) {
 	})
 	for i, test := range tests {
 		now.kind, now.body, status = test.kind, test.body, test.status
-		before := len(r.lines)
+		before := len(r.output())
 		err := r.Invoke(t.Context(), "Nightly")
 		event := r.endsOf("Nightly")[i]
-		if (err != nil) != test.fails || event.Status != test.status || (len(event.Logs) == 1) != test.logs || (len(r.lines) > before) != test.logs {
-			t.Errorf("%s: error %v, event %+v, lines %q", test.name, err, event, r.lines[before:])
+		if (err != nil) != test.fails || event.Status != test.status || (len(event.Logs) == 1) != test.logs || (len(r.output()) > before) != test.logs {
+			t.Errorf("%s: error %v, event %+v, lines %q", test.name, err, event, r.output()[before:])
 		}
 	}
 }

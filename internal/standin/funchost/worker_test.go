@@ -17,8 +17,8 @@ func TestTheHandlerGetsTheDocumentedEnvironmentAndNothingElse(t *testing.T) {
 	root := stage(t, host, map[string]string{"Nightly": minuteTimer})
 	write(t, root+"/local.settings.json", `{"Values":{"MODE":"file","ONLY":"in the file"}}`)
 	r := runReady(t, Options{Root: root, Settings: map[string]string{"MODE": "explicit"}}, fine)
-	r.await("hello", func() bool { return len(r.hellos) == 1 })
-	got := r.hellos[0]
+	r.await("hello", func() bool { return len(r.greetings()) == 1 })
+	got := r.greetings()[0]
 	if !slices.Equal(got.Args, []string{"--mode", "explicit"}) || got.Dir != root+"/Nightly" {
 		t.Errorf("arguments %q in %s", got.Args, got.Dir)
 	}
@@ -48,7 +48,7 @@ func TestReadinessIsPolledUntilTheHandlerAnswers(t *testing.T) {
 	r := run(t, Options{Root: stage(t, plainHost, map[string]string{"Nightly": minuteTimer})}, func(_ http.ResponseWriter, req *http.Request) {
 		<-release
 	})
-	r.await("hello", func() bool { return len(r.hellos) == 1 })
+	r.await("hello", func() bool { return len(r.greetings()) == 1 })
 	select {
 	case <-r.Ready():
 		t.Error("ready before the handler listens")
@@ -190,7 +190,7 @@ func TestTheEndOfRunTakesTheWholeProcessGroupAtOnce(t *testing.T) {
 	if err := r.Invoke(t.Context(), "Nightly"); err != nil {
 		t.Fatal(err)
 	}
-	r.await("the grandchild", func() bool { return len(r.lines) == 1 && strings.HasPrefix(r.lines[0], "stdout: child ") })
+	r.await("the grandchild", func() bool { return strings.HasPrefix(strings.Join(r.output(), ""), "stdout: child ") })
 	group := r.PID()
 	begun := time.Now()
 	r.shut()
@@ -221,9 +221,10 @@ func TestLinesOfTheHandlerArriveWholeWithTheirStream(t *testing.T) {
 	if err := r.Invoke(t.Context(), "Nightly"); err != nil {
 		t.Fatal(err)
 	}
-	r.await("four lines", func() bool { return len(r.lines) == 4 })
-	slices.Sort(r.lines)
-	if want := []string{"logs: fourth", "stderr: warning: third", "stdout: second", "stdout: " + long}; !slices.Equal(r.lines, want) {
-		t.Errorf("lines %.200q", r.lines)
+	r.await("four lines", func() bool { return len(r.output()) == 4 })
+	lines := r.output()
+	slices.Sort(lines)
+	if want := []string{"logs: fourth", "stderr: warning: third", "stdout: second", "stdout: " + long}; !slices.Equal(lines, want) {
+		t.Errorf("lines %.200q", lines)
 	}
 }

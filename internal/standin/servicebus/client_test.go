@@ -136,12 +136,8 @@ func TestMessagesBeyondWhatWasAskedForAreReleasedWithoutCounting(t *testing.T) {
 	}
 	b.send("operations", text("2")) // goes to that receiver, whose client releases it
 	other := b.receiver("operations", peekLock)
-	for {
-		m := b.receive(other, 1)[0]
-		if string(m.Body) != "2" || m.DeliveryCount != 1 {
-			t.Fatalf("got %q with count %d", m.Body, m.DeliveryCount)
-		}
-		break
+	if m := b.receive(other, 1)[0]; string(m.Body) != "2" || m.DeliveryCount != 1 {
+		t.Errorf("got %q with count %d", m.Body, m.DeliveryCount)
 	}
 }
 
@@ -204,8 +200,9 @@ func TestARenewedLockLasts(t *testing.T) {
 	b.send("short-lock", text("x"))
 	r := b.receiver("short-lock", peekLock)
 	m := b.receive(r, 1)[0]
-	for end := time.Now().Add(400 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(400 * time.Millisecond); time.Now().Before(end); {
 		before := *m.LockedUntil
+		time.Sleep(20 * time.Millisecond)
 		must(t, r.RenewMessageLock(b.ctx, m, nil))
 		if !m.LockedUntil.After(before) {
 			t.Fatalf("locked until %v, then %v", before, m.LockedUntil)

@@ -2,8 +2,6 @@ package servicebus
 
 import (
 	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,27 +28,22 @@ type conn struct {
 	claims   map[string]time.Time // lower-case path that a token was put for, and its expiry
 	peerMax  int                  // bytes in a frame
 
-	keepAlive chan time.Duration // for the writer: how often to send an empty frame
-	wake      chan struct{}
-	ended     chan struct{}
-	outMu     sync.Mutex
-	out       []byte
+	keepAlive   chan time.Duration // for the writer: how often to send an empty frame
+	wake, ended chan struct{}
+	outMu       sync.Mutex
+	out         []byte
 }
 
 func newConn(s *Server, network net.Conn) *conn {
 	return &conn{
-		server: s, network: network, peerMax: minFrame,
-		sessions: map[uint16]*session{}, claims: map[string]time.Time{},
+		server: s, network: network, sessions: map[uint16]*session{}, claims: map[string]time.Time{},
 		keepAlive: make(chan time.Duration, 1), wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 }
 
 func (c *conn) run() {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.write()
-	}()
+	var writer sync.WaitGroup
+	writer.Go(c.write)
 	err := c.read(bufio.NewReaderSize(idleReader{c.network}, maxFrame))
 	c.server.log.Debug("connection ended", "remote", c.network.RemoteAddr(), "reason", err)
 	c.server.locked(func(now time.Time) {
@@ -61,23 +54,21 @@ func (c *conn) run() {
 	})
 	_ = c.network.SetWriteDeadline(time.Now().Add(lastWords))
 	close(c.ended)
-	<-written
+	writer.Wait()
 }
 
 // idleReader gives up on a peer that says nothing, not even an empty frame.
 type idleReader struct{ net.Conn }
 
 func (r idleReader) Read(p []byte) (int, error) {
-	if err := r.SetReadDeadline(time.Now().Add(2 * idleTimeout)); err != nil {
-		return 0, err
-	}
+	_ = r.SetReadDeadline(time.Now().Add(2 * idleTimeout))
 	return r.Conn.Read(p)
 }
 
 // write writes what others queue, and empty frames, until the connection ends.
 func (c *conn) write() {
 	defer c.network.Close()
-	var spare []byte
+	var buffer []byte
 	var tick <-chan time.Time
 	for ended := false; !ended; {
 		select {
@@ -92,12 +83,9 @@ func (c *conn) write() {
 			ended = true
 		}
 		c.outMu.Lock()
-		spare, c.out = c.out, spare[:0]
+		buffer, c.out = c.out, buffer[:0]
 		c.outMu.Unlock()
-		if len(spare) == 0 {
-			continue
-		}
-		if _, err := c.network.Write(spare); err != nil {
+		if _, err := c.network.Write(buffer); err != nil {
 			return
 		}
 	}
@@ -117,9 +105,7 @@ func (c *conn) send(channel uint16, code uint64, fields ...any) {
 	c.queue(amqp.AppendFrame(nil, amqp.TypeAMQP, channel, code, fields, nil))
 }
 
-// errClosed says that the client closed the connection in order.
-var errClosed = errors.New("closed by the client")
-
+// read acts on frames until the client closes the connection, which is no error, or it breaks.
 func (c *conn) read(r *bufio.Reader) error {
 	if err := c.handshake(r); err != nil {
 		return err
@@ -131,40 +117,33 @@ func (c *conn) read(r *bufio.Reader) error {
 		}
 		if f.Code == amqp.Close {
 			c.send(0, amqp.Close)
-			return errClosed
+			return nil
 		}
-		if f.Code != 0 {
-			c.server.locked(func(now time.Time) { c.handle(f, now) })
-		}
+		c.server.locked(func(now time.Time) { c.handle(f, now) })
 	}
 }
 
-// handshake answers the SASL and AMQP protocol headers (2.2, 5.3). Who the client is shows
-// later, on $cbs.
+// handshake answers the SASL and AMQP protocol headers (2.2, 5.3) and lets everybody in: who
+// the client is shows later, on $cbs.
 func (c *conn) handshake(r *bufio.Reader) error {
 	for {
 		var header [8]byte
 		if _, err := io.ReadFull(r, header[:]); err != nil {
 			return err
 		}
-		if !bytes.Equal(header[:4], []byte("AMQP")) || header[4] != 0 && header[4] != 3 {
+		c.queue(header[:])
+		switch string(header[:]) {
+		case "AMQP\x00\x01\x00\x00":
+			return nil
+		case "AMQP\x03\x01\x00\x00":
+			c.queue(amqp.AppendFrame(nil, amqp.TypeSASL, 0, amqp.SASLMechanisms, amqp.Fields{amqp.Symbol("ANONYMOUS")}, nil))
+			if _, err := amqp.ReadFrame(r, minFrame); err != nil { // sasl-init
+				return err
+			}
+			c.queue(amqp.AppendFrame(nil, amqp.TypeSASL, 0, amqp.SASLOutcome, amqp.Fields{uint8(0)}, nil))
+		default:
 			return fmt.Errorf("%w: protocol header % x", amqp.ErrMalformed, header)
 		}
-		c.queue(header[:])
-		if header[4] == 0 {
-			return nil
-		}
-		mechanisms := amqp.Fields{[]amqp.Symbol{"ANONYMOUS"}}
-		c.queue(amqp.AppendFrame(nil, amqp.TypeSASL, 0, amqp.SASLMechanisms, mechanisms, nil))
-		f, err := amqp.ReadFrame(r, minFrame)
-		if err != nil {
-			return err
-		}
-		outcome := uint8(0)
-		if f.Code != amqp.SASLInit || f.Fields.Text(0) != "ANONYMOUS" {
-			outcome = 1
-		}
-		c.queue(amqp.AppendFrame(nil, amqp.TypeSASL, 0, amqp.SASLOutcome, amqp.Fields{outcome}, nil))
 	}
 }
 
@@ -173,8 +152,8 @@ func (c *conn) handle(frame amqp.Frame, now time.Time) {
 	f := frame.Fields
 	switch frame.Code {
 	case amqp.Open:
-		if n, ok := amqp.Get[uint32](f, 2); ok {
-			c.peerMax = int(min(max(n, minFrame), maxFrame))
+		if c.peerMax = maxFrame; f.Has(2) {
+			c.peerMax = int(min(max(f.Uint(2), minFrame), maxFrame))
 		}
 		if idle := time.Duration(f.Uint(4)) * time.Millisecond; idle > 0 {
 			select {
@@ -190,7 +169,7 @@ func (c *conn) handle(frame amqp.Frame, now time.Time) {
 	}
 	s := c.sessions[frame.Channel]
 	if s == nil {
-		return // late, for a session that ended
+		return // an empty frame, or a late one for a session that ended
 	}
 	switch frame.Code {
 	case amqp.Attach:

@@ -42,7 +42,7 @@ func (s *Server) DetachLinks(entity, condition, description string) (detached in
 			for _, session := range c.sessions {
 				for _, l := range session.links {
 					if l.entity == e && l.service == "" && !l.detached {
-						l.detach(condition, description)
+						l.detach(now, condition, description)
 						detached++
 					}
 				}

@@ -1,6 +1,7 @@
 package servicebus
 
 import (
+	"maps"
 	"strings"
 	"time"
 
@@ -14,17 +15,11 @@ const (
 	transferWindow = 1 << 20
 	senderCredit   = 1000
 	maxMessageSize = 256 << 10 // bytes (Standard tier)
-)
 
-// Error conditions that azservicebus reacts to (its internal/errors.go).
-const (
-	condNotFound     = "amqp:not-found"
-	condNotAllowed   = "amqp:not-allowed"
-	condUnauthorized = "amqp:unauthorized-access"
-	condTooLarge     = "amqp:link:message-size-exceeded"
-	condMalformed    = "amqp:decode-error"
-	condBusy         = "com.microsoft:server-busy"
-	condLockLost     = "com.microsoft:message-lock-lost"
+	unauthorized = "amqp:unauthorized-access"
+	notFound     = "amqp:not-found"
+	notAllowed   = "amqp:not-allowed"
+	lockLost     = "com.microsoft:message-lock-lost"
 )
 
 // session belongs to one connection; the server's lock guards it.
@@ -47,8 +42,8 @@ type unsettled struct {
 
 // The nodes beside entities that a link can address.
 const (
-	serviceCBS        = "$cbs"
-	serviceManagement = "$management"
+	cbs        = "$cbs"
+	management = "$management"
 )
 
 // link is one end of a link. The client is its receiver or its sender.
@@ -56,16 +51,16 @@ type link struct {
 	session       *session
 	handle        uint32
 	receiver      bool
-	service       string         // "" when the link is to the entity itself
-	entity        *broker.Entity // nil for $cbs
+	service       string         // cbs, management, or "" for the entity itself
+	entity        *broker.Entity // nil for cbs
 	consumer      *broker.Consumer
 	replyTo       string // of the receiver of a service's replies
 	detached      bool   // by us: the client's answer is still to come
 	deliveryCount uint32
 	credit        uint32
 
-	backlog  [][]byte     // replies that wait for credit
-	incoming *amqp.Fields // first frame of the transfer under way
+	backlog  [][]byte    // replies that wait for credit
+	incoming amqp.Fields // first frame of the transfer under way
 	partial  []byte
 }
 
@@ -86,26 +81,19 @@ func (s *session) end(now time.Time) {
 	}
 }
 
-// attach answers an attach. The settle modes must come back as they were asked for.
+// attach answers an attach, with the settle modes that were asked for. To refuse, the answer
+// lacks the node that the server should provide, and a detach follows.
 func (s *session) attach(f amqp.Fields, now time.Time) {
 	l := &link{session: s, handle: f.Uint(1), receiver: f.Bool(2)}
-	source, _ := f.List(5, amqp.Source)
-	target, _ := f.List(6, amqp.Target)
-	address := target.Text(0)
+	answer := []any{f.Text(0), l.handle, !l.receiver, nil, nil, nil, nil, nil, nil, nil, uint64(maxMessageSize)}
+	copy(answer[3:7], f[min(3, len(f)):]) // settle modes, source, target
+	address, node := f.List(6, amqp.Target).Text(0), 6
 	if l.receiver {
-		l.replyTo, address = address, source.Text(0)
-	}
-	answer := []any{f.Text(0), l.handle, !l.receiver, f.At(3), f.At(4), f.At(5), f.At(6), nil, nil, nil, uint64(maxMessageSize)}
-	if l.receiver {
+		l.replyTo, address, node = address, f.List(5, amqp.Source).Text(0), 5
 		answer[9] = uint32(0) // initial-delivery-count
 	}
 	if condition, text := l.resolve(address, now); condition != "" {
-		s.conn.server.log.Debug("link refused", "address", address, "condition", condition)
-		if l.receiver {
-			answer[5] = nil
-		} else {
-			answer[6] = nil
-		}
+		answer[node] = nil
 		s.send(amqp.Attach, answer...)
 		s.send(amqp.Detach, l.handle, true, errorOf(condition, text))
 		return
@@ -116,38 +104,35 @@ func (s *session) attach(f amqp.Fields, now time.Time) {
 	case !l.receiver:
 		l.grant()
 	case l.service == "":
-		mode, _ := amqp.Get[uint8](f, 3)
-		l.consumer = &broker.Consumer{RemoveOnDelivery: mode == 1, Deliver: l.deliver}
+		l.consumer = &broker.Consumer{RemoveOnDelivery: amqp.At[uint8](f, 3) == 1, Deliver: l.deliver}
 	}
 }
 
 // resolve finds what the link addresses, or the reason to refuse it.
 func (l *link) resolve(address string, now time.Time) (condition, text string) {
 	address = strings.ToLower(address)
-	if address == serviceCBS {
-		l.service = serviceCBS
+	if address == cbs {
+		l.service = cbs
 		return "", ""
 	}
-	path, management := strings.CutSuffix(address, "/"+serviceManagement)
+	path, managed := strings.CutSuffix(address, "/"+management)
 	entity, err := l.session.conn.server.namespace.Find(path)
-	if err != nil {
-		return condNotFound, err.Error()
-	}
-	if !l.session.conn.authorized(address, now) {
-		return condUnauthorized, "Unauthorized access. A token for the entity is required."
+	switch {
+	case err != nil:
+		return notFound, err.Error()
+	case !l.session.conn.authorized(address, now):
+		return unauthorized, "Unauthorized access. A token for the entity is required."
+	case managed:
+		l.service = management
+	case l.receiver && !entity.Receivable() || !l.receiver && !entity.Sendable():
+		return notAllowed, "The entity does not take links of this role."
 	}
 	l.entity = entity
-	switch {
-	case management:
-		l.service = serviceManagement
-	case l.receiver && !entity.Receivable() || !l.receiver && !entity.Sendable():
-		return condNotAllowed, "The entity does not take links of this role."
-	}
 	return "", ""
 }
 
 func errorOf(condition, text string) amqp.Described {
-	return amqp.Describe(amqp.Error, []any{amqp.Symbol(condition), text})
+	return amqp.Describe(amqp.Error, amqp.Symbol(condition), text)
 }
 
 // grant gives the client's sender all its credit anew.
@@ -161,22 +146,24 @@ func (l *link) grant() {
 func (s *session) flow(f amqp.Fields, now time.Time) {
 	s.window = f.Uint(0) + f.Uint(1) - s.nextOutgoing
 	s.flush()
-	handle, ok := amqp.Get[uint32](f, 4)
-	l := s.links[handle]
-	if !ok || l == nil || !l.receiver || l.detached {
+	l := s.links[f.Uint(4)]
+	if !f.Has(4) || l == nil || !l.receiver || l.detached {
 		return
 	}
-	l.credit = f.Uint(5) + f.Uint(6) - l.deliveryCount
-	if int32(l.credit) < 0 {
-		l.credit = 0
-	}
+	l.credit = uint32(max(0, int32(f.Uint(5)+f.Uint(6)-l.deliveryCount)))
 	if l.consumer != nil {
 		l.entity.SetCredit(now, l.consumer, int(l.credit))
 		return
 	}
+	l.reply()
+}
+
+// reply sends the replies that wait, as far as there is credit.
+func (l *link) reply() {
 	for len(l.backlog) > 0 && l.credit > 0 {
-		l.transfer(l.backlog[0], []byte{0}, true)
+		message := l.backlog[0]
 		l.backlog = l.backlog[1:]
+		l.transfer(message, []byte{0}, true)
 	}
 }
 
@@ -194,8 +181,8 @@ func (s *session) detach(f amqp.Fields, now time.Time) {
 }
 
 // detach ends a link on our word. Nothing may be sent on it after that.
-func (l *link) detach(condition, text string) {
-	l.release(time.Now())
+func (l *link) detach(now time.Time, condition, text string) {
+	l.release(now)
 	l.detached = true
 	l.session.send(amqp.Detach, l.handle, true, errorOf(condition, text))
 }
@@ -206,9 +193,5 @@ func (l *link) release(now time.Time) {
 	if l.consumer != nil {
 		l.entity.SetCredit(now, l.consumer, 0)
 	}
-	for id, u := range l.session.unsettled {
-		if u.link == l {
-			delete(l.session.unsettled, id)
-		}
-	}
+	maps.DeleteFunc(l.session.unsettled, func(_ uint32, u unsettled) bool { return u.link == l })
 }

@@ -25,7 +25,7 @@ type reply struct {
 func (l *link) request(m *amqp.Message, now time.Time) {
 	s := l.session
 	var r reply
-	if l.service == serviceCBS {
+	if l.service == cbs {
 		r = s.conn.putToken(m.Application, m.Value, now)
 	} else {
 		s.conn.server.requests++
@@ -35,17 +35,12 @@ func (l *link) request(m *amqp.Message, now time.Time) {
 	if r.condition != "" {
 		application["error-condition"] = amqp.Symbol(r.condition)
 	}
-	message := amqp.AppendReply(nil, m, application, r.body)
 	for _, to := range s.links {
-		if !to.receiver || to.service != l.service || to.replyTo != m.Properties.Text(amqp.PropertyReplyTo) {
-			continue
+		if to.receiver && to.service == l.service && to.replyTo == m.Properties.Text(amqp.PropertyReplyTo) {
+			to.backlog = append(to.backlog, amqp.Reply(m, application, r.body))
+			to.reply()
+			return
 		}
-		if to.credit == 0 {
-			to.backlog = append(to.backlog, message)
-		} else {
-			to.transfer(message, []byte{0}, true)
-		}
-		return
 	}
 }
 
@@ -54,20 +49,20 @@ func (c *conn) putToken(application map[string]any, token any, now time.Time) re
 	audience, _ := application["name"].(string)
 	text, _ := token.(string)
 	if application["operation"] != "put-token" || application["type"] != "servicebus.windows.net:sastoken" {
-		return reply{code: 401, text: "Only SAS tokens are supported.", condition: condUnauthorized}
+		return reply{401, "Only SAS tokens are supported.", unauthorized, nil}
 	}
 	expiry, problem := c.server.checkToken(text, audience, now)
 	if problem != "" {
-		return reply{code: 401, text: problem, condition: condUnauthorized}
+		return reply{401, problem, unauthorized, nil}
 	}
 	_, path, _ := strings.Cut(strings.TrimPrefix(audience[strings.Index(audience, ":")+1:], "//"), "/")
 	path = strings.ToLower(path)
 	// azservicebus reports an unknown entity as CodeNotFound only when $cbs says so.
-	if _, err := c.server.namespace.Find(strings.TrimSuffix(path, "/"+serviceManagement)); path != "" && err != nil {
-		return reply{code: 404, text: err.Error(), condition: condNotFound}
+	if _, err := c.server.namespace.Find(strings.TrimSuffix(path, "/"+management)); path != "" && err != nil {
+		return reply{404, err.Error(), notFound, nil}
 	}
 	c.claims[path] = expiry
-	return reply{code: 202, text: "Accepted"}
+	return reply{202, "Accepted", "", nil}
 }
 
 // checkToken verifies a token "SharedAccessSignature sr=…&sig=…&se=…&skn=…": sig is the
@@ -113,30 +108,35 @@ func (c *conn) authorized(address string, now time.Time) bool {
 
 // manage answers a request to an entity's $management node.
 func (l *link) manage(m *amqp.Message, now time.Time) reply {
-	body := properties(m.Value)
-	ids, _ := body["lock-tokens"].([]amqp.UUID)
-	tokens := make([]broker.Token, len(ids))
-	for i, id := range ids {
-		tokens[i] = broker.Token(id)
+	body := amqp.Texts(m.Value)
+	var tokens []broker.Token
+	for _, id := range amqp.UUIDs(body["lock-tokens"]) {
+		tokens = append(tokens, broker.Token(id))
 	}
-	switch operation := m.Application["operation"]; operation {
+	switch m.Application["operation"] {
 	case "com.microsoft:renew-lock":
 		until, err := l.entity.Renew(now, tokens)
 		if err != nil {
-			return reply{code: 410, text: err.Error(), condition: condLockLost}
+			return reply{410, err.Error(), lockLost, nil}
 		}
-		return reply{code: 200, text: "OK", body: map[string]any{"expirations": until}}
+		return reply{200, "OK", "", map[string]any{"expirations": until}}
 	case "com.microsoft:update-disposition":
-		settlement, ok := managedSettlement(body)
+		status, _ := body["disposition-status"].(string)
+		verdict, ok := verdicts[status]
 		if !ok {
 			break
 		}
+		extra := amqp.Texts(body["properties-to-modify"])
+		if verdict == broker.DeadLetter {
+			extra["DeadLetterReason"] = body["deadletter-reason"]
+			extra["DeadLetterErrorDescription"] = body["deadletter-description"]
+		}
 		for _, t := range tokens {
-			if err := l.entity.Settle(now, t, settlement); err != nil {
-				return reply{code: 410, text: err.Error(), condition: condLockLost}
+			if err := l.entity.Settle(now, t, verdict, extra); err != nil {
+				return reply{410, err.Error(), lockLost, nil}
 			}
 		}
-		return reply{code: 200, text: "OK"}
+		return reply{200, "OK", "", nil}
 	case "com.microsoft:peek-message":
 		from, _ := body["from-sequence-number"].(int64)
 		limit, _ := body["message-count"].(int32)
@@ -145,25 +145,14 @@ func (l *link) manage(m *amqp.Message, now time.Time) reply {
 			messages = append(messages, map[string]any{"message": encode(d)})
 		}
 		if len(messages) == 0 {
-			return reply{code: 204, text: "NoContent"}
+			return reply{204, "NoContent", "", nil}
 		}
-		return reply{code: 200, text: "OK", body: map[string]any{"messages": messages}}
+		return reply{200, "OK", "", map[string]any{"messages": messages}}
 	}
-	return reply{code: 501, text: "The stand-in does not support this operation.", condition: "amqp:not-implemented"}
+	return reply{501, "The stand-in does not support this operation.", "amqp:not-implemented", nil}
 }
 
-// managedSettlement reads the body of an update-disposition.
-func managedSettlement(body map[string]any) (s broker.Settlement, ok bool) {
-	extra := properties(body["properties-to-modify"])
-	switch body["disposition-status"] {
-	case "completed":
-		return broker.Settlement{Verdict: broker.Complete}, true
-	case "abandoned":
-		return broker.Settlement{Verdict: broker.Abandon, Extra: extra}, true
-	case "suspended":
-		extra["DeadLetterReason"] = body["deadletter-reason"]
-		extra["DeadLetterErrorDescription"] = body["deadletter-description"]
-		return deadLetter(extra), true
-	}
-	return s, false
+// verdicts by their names in an update-disposition.
+var verdicts = map[string]broker.Verdict{
+	"completed": broker.Complete, "abandoned": broker.Abandon, "suspended": broker.DeadLetter,
 }

@@ -19,30 +19,14 @@ import (
 	"apim-dr/internal/standin/servicebus/broker"
 )
 
-// Queue configures a queue, or the queue that a subscription is.
-type Queue struct {
-	Name             string
-	LockDuration     time.Duration // 0: 60 s
-	DuplicateWindow  time.Duration // how long a MessageID is remembered, 0: not at all; not for a subscription
-	DefaultTTL       time.Duration // also the longest time to live, 0: none
-	MaxDeliveryCount int           // 0: 10
-	// DeadLetterOnExpiration keeps expired messages in the dead-letter queue.
-	DeadLetterOnExpiration bool
-}
-
-// Topic configures a topic with its subscriptions.
-type Topic struct {
-	Name            string
-	DuplicateWindow time.Duration
-	Subscriptions   []Subscription
-}
-
-// Subscription configures <topic>/Subscriptions/<Name>. Filter holds the application
-// properties that a message must have, all of them; nil takes every message.
-type Subscription struct {
-	Queue
-	Filter map[string]string
-}
+type (
+	// Queue configures a queue, or the queue that a subscription is.
+	Queue = broker.Queue
+	// Topic configures a topic with its subscriptions.
+	Topic = broker.Topic
+	// Subscription configures <topic>/Subscriptions/<Name>; Filter is on application properties.
+	Subscription = broker.Subscription
+)
 
 // Config of a namespace. KeyName and Key are the one shared access key that it accepts; both
 // are required. A nil Log logs nothing.
@@ -67,7 +51,7 @@ type Server struct {
 	listeners []net.Listener
 	conns     map[*conn]struct{}
 	faults    map[*broker.Entity]*faults
-	sent      sentLog
+	sent      []Send
 	requests  int
 }
 
@@ -80,37 +64,14 @@ func New(config Config) (*Server, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{
-		keyName: config.KeyName, key: config.Key, log: config.Log,
-		namespace: broker.New(func() (t broker.Token) { rand.Read(t[:]); return t }),
-		conns:     map[*conn]struct{}{}, faults: map[*broker.Entity]*faults{},
+	namespace, err := broker.New(config.Queues, config.Topics, func() (t broker.Token) { rand.Read(t[:]); return t })
+	if err != nil {
+		return nil, fmt.Errorf("servicebus: %w", err)
 	}
-	for _, q := range config.Queues {
-		if err := s.namespace.AddQueue(q.Name, q.settings()); err != nil {
-			return nil, fmt.Errorf("servicebus: %w", err)
-		}
-	}
-	for _, t := range config.Topics {
-		if err := s.namespace.AddTopic(t.Name, t.DuplicateWindow); err != nil {
-			return nil, fmt.Errorf("servicebus: %w", err)
-		}
-		for _, sub := range t.Subscriptions {
-			if sub.DuplicateWindow != 0 {
-				return nil, fmt.Errorf("servicebus: subscription %q: set DuplicateWindow on its topic", sub.Name)
-			}
-			if err := s.namespace.AddSubscription(t.Name, sub.Name, sub.settings(), sub.Filter); err != nil {
-				return nil, fmt.Errorf("servicebus: %w", err)
-			}
-		}
-	}
-	return s, nil
-}
-
-func (q Queue) settings() broker.Settings {
-	return broker.Settings{
-		LockDuration: q.LockDuration, MaxDeliveryCount: q.MaxDeliveryCount, DefaultTTL: q.DefaultTTL,
-		DuplicateWindow: q.DuplicateWindow, DeadLetterOnExpiration: q.DeadLetterOnExpiration,
-	}
+	return &Server{
+		keyName: config.KeyName, key: config.Key, log: config.Log, namespace: namespace,
+		conns: map[*conn]struct{}{}, faults: map[*broker.Entity]*faults{},
+	}, nil
 }
 
 // ConnectionString is what a client of a server at addr (host:port) needs. It contains the key.
@@ -197,9 +158,7 @@ func (s *Server) locked(f func(now time.Time)) {
 	})
 }
 
-// withEntity runs f, with the lock held, on the entity at path: a queue, a topic,
-// <topic>/Subscriptions/<name>, or one of these and /$DeadLetterQueue. It returns an error
-// when there is none.
+// withEntity runs f with the lock held on the entity at path, and fails when there is none.
 func (s *Server) withEntity(path string, f func(e *broker.Entity, now time.Time)) (err error) {
 	s.locked(func(now time.Time) {
 		var e *broker.Entity
@@ -211,7 +170,9 @@ func (s *Server) withEntity(path string, f func(e *broker.Entity, now time.Time)
 }
 
 // Count tells what an entity holds: active messages with the locked ones, scheduled ones,
-// and those in its dead-letter queue. A topic holds scheduled messages only.
+// and those in its dead-letter queue. A topic holds scheduled messages only. Entities are
+// named like "operations", "results", "results/Subscriptions/all", "operations/$DeadLetterQueue";
+// an unknown one is an error, here as in the other methods.
 func (s *Server) Count(entity string) (active, scheduled, dead int, err error) {
 	err = s.withEntity(entity, func(e *broker.Entity, now time.Time) {
 		s.namespace.Advance(now)

@@ -24,8 +24,8 @@ type Reader struct {
 func NewReader(b []byte) *Reader { return &Reader{rest: b} }
 
 // Value decodes one value: nil, bool, uint8, uint16, uint32, uint64, int32, int64, float64,
-// time.Time (UTC), [UUID], []byte, string, [Symbol], []any for a list, map[any]any, []UUID,
-// [Described], and [Raw] for everything else. Memory used is proportional to the input.
+// time.Time (UTC), [UUID], []byte, string, [Symbol], []any for a list, map[any]any,
+// [Described], and [Raw] for everything else, such as arrays. Memory used is proportional to the input.
 // Errors wrap [ErrMalformed].
 func (r *Reader) Value() (any, error) {
 	if r.depth++; r.depth > maxDepth {
@@ -54,14 +54,6 @@ func (r *Reader) Value() (any, error) {
 		return in.list(code)
 	case 0xc1, 0xd1:
 		return in.pairs(code)
-	case 0xe0, 0xf0:
-		if count, err := in.size(code); err == nil && len(in.rest) == 1+16*count && in.rest[0] == 0x98 {
-			ids := make([]UUID, count)
-			for i := range ids {
-				ids[i] = UUID(in.rest[1+16*i:])
-			}
-			return ids, nil
-		}
 	}
 	return Raw(start[:len(start)-len(r.rest)]), nil
 }
@@ -182,4 +174,24 @@ func (r *Reader) pairs(code byte) (any, error) {
 		}
 	}
 	return m, nil
+}
+
+// UUIDs reads a decoded array of UUIDs, nil when v is something else.
+func UUIDs(v any) []UUID {
+	raw, _ := v.(Raw)
+	if len(raw) < 3 || raw[0] != 0xe0 && raw[0] != 0xf0 {
+		return nil
+	}
+	at := 3 // constructor, size, count; the latter two with four bytes in the wide form
+	if raw[0] == 0xf0 {
+		at = 9
+	}
+	if len(raw) <= at || raw[at] != 0x98 {
+		return nil
+	}
+	var out []UUID
+	for rest := raw[at+1:]; len(rest) >= 16; rest = rest[16:] {
+		out = append(out, UUID(rest))
+	}
+	return out
 }

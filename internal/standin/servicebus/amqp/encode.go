@@ -90,14 +90,6 @@ func Append(b []byte, v any) []byte {
 			}
 			return b
 		})
-	case []UUID:
-		return sized(b, 0xf0, len(v), func(b []byte) []byte {
-			b = append(b, 0x98)
-			for _, e := range v {
-				b = append(b, e[:]...)
-			}
-			return b
-		})
 	}
 	panic(fmt.Sprintf("amqp: no encoding for %T", v))
 }

@@ -3,8 +3,6 @@
 // time to live. It knows neither AMQP nor a clock nor goroutines: time is an argument, the
 // caller serializes all calls into one [Namespace], and calls [Namespace.Advance] when
 // [Namespace.Next] is due.
-//
-// Sessions, deferral, auto-forwarding and size quotas are left out.
 package broker
 
 import (
@@ -17,18 +15,33 @@ import (
 var (
 	// ErrNotFound says that there is no such entity.
 	ErrNotFound = errors.New("not found")
-	// ErrLockLost says that a lock token is unknown, or no longer valid: its lock expired or
-	// its message was settled.
+	// ErrLockLost says that a lock expired, that its message was settled, or that it never was.
 	ErrLockLost = errors.New("the lock is invalid: it expired, or the message was already settled")
 )
 
-// Settings of a queue or a subscription.
-type Settings struct {
-	LockDuration           time.Duration // 0: 60 s
-	MaxDeliveryCount       int           // deliveries that may fail before dead-lettering; 0: 10
-	DefaultTTL             time.Duration // also the longest TTL; 0: none
-	DuplicateWindow        time.Duration // how long a message id is remembered; 0: not at all
+// Queue configures a queue, or the queue that a subscription is.
+type Queue struct {
+	Name             string
+	LockDuration     time.Duration // 0: 60 s
+	DuplicateWindow  time.Duration // how long a message id is remembered, 0: not at all; not for a subscription
+	DefaultTTL       time.Duration // also the longest time to live, 0: none
+	MaxDeliveryCount int           // deliveries that may fail before dead-lettering, 0: 10
+	// DeadLetterOnExpiration keeps expired messages in the dead-letter queue.
 	DeadLetterOnExpiration bool
+}
+
+// Topic configures a topic with its subscriptions.
+type Topic struct {
+	Name            string
+	DuplicateWindow time.Duration
+	Subscriptions   []Subscription
+}
+
+// Subscription configures <topic>/Subscriptions/<Name>. Filter holds the properties that a
+// message must have, all of them, as strings; nil takes every message.
+type Subscription struct {
+	Queue
+	Filter map[string]string
 }
 
 // Token names one lock.
@@ -53,15 +66,15 @@ const (
 	Scheduled State = 2
 )
 
-// Delivery is a message as a receiver sees it. Token and LockedUntil are zero for a peeked
-// message and for one that was removed on delivery.
+// Delivery is a message as a receiver sees it. Token and LockedUntil are zero when it is not
+// locked.
 type Delivery struct {
 	Message
 	Sequence    int64
 	Enqueued    time.Time
 	State       State
 	Failed      int            // earlier deliveries that failed
-	Extra       map[string]any // properties that a settlement added
+	Extra       map[string]any // properties that settlements added
 	Token       Token
 	LockedUntil time.Time
 }
@@ -69,92 +82,63 @@ type Delivery struct {
 // Namespace is a set of entities.
 type Namespace struct {
 	entities map[string]*Entity // by lower-case path
-	due      messageHeap
+	due      ordered
 	newToken func() Token
 }
 
-// New returns an empty namespace. newToken must never return the same token twice.
-func New(newToken func() Token) *Namespace {
-	return &Namespace{
-		entities: map[string]*Entity{}, newToken: newToken,
-		due: messageHeap{
-			less:  func(a, b *message) bool { return a.due.Before(b.due) || a.due.Equal(b.due) && a.Sequence < b.Sequence },
-			index: func(m *message) *int { return &m.dueIndex },
-		},
+// New returns a namespace of empty entities. newToken must never return the same token
+// twice. It fails when a name is missing, taken or not allowed.
+func New(queues []Queue, topics []Topic, newToken func() Token) (*Namespace, error) {
+	n := &Namespace{entities: map[string]*Entity{}, due: ordered{less: byDue}, newToken: newToken}
+	var errs []error
+	for _, q := range queues {
+		e, err := n.add(q.Name, q)
+		e.sendable = true
+		errs = append(errs, err, n.addDeadLetters(e))
 	}
-}
-
-// DeadLetterSuffix makes the path of an entity's dead-letter queue.
-const DeadLetterSuffix = "/$DeadLetterQueue"
-
-// AddQueue creates a queue and its dead-letter queue. It fails when the path is taken.
-func (n *Namespace) AddQueue(path string, s Settings) error {
-	e, err := n.add(path, s)
-	if err != nil {
-		return err
+	for _, t := range topics {
+		topic, err := n.add(t.Name, Queue{DuplicateWindow: t.DuplicateWindow})
+		topic.sendable, topic.topic = true, true
+		errs = append(errs, err)
+		for _, s := range t.Subscriptions {
+			if s.DuplicateWindow != 0 {
+				errs = append(errs, fmt.Errorf("subscription %q: set DuplicateWindow on its topic", s.Name))
+			}
+			e, err := n.add(t.Name+"/Subscriptions/"+s.Name, s.Queue)
+			e.filter = s.Filter
+			topic.subscriptions = append(topic.subscriptions, e)
+			errs = append(errs, err, n.addDeadLetters(e))
+		}
 	}
-	e.receivable, e.sendable = true, true
-	return n.addDeadLetters(e)
-}
-
-// AddTopic creates a topic without subscriptions. It fails when the path is taken.
-func (n *Namespace) AddTopic(path string, duplicateWindow time.Duration) error {
-	e, err := n.add(path, Settings{DuplicateWindow: duplicateWindow})
-	if err != nil {
-		return err
-	}
-	e.sendable, e.topic = true, true
-	return nil
-}
-
-// AddSubscription creates <topic>/Subscriptions/<name> and its dead-letter queue. It gets
-// the messages whose properties equal all of filter; nil takes all. It fails when the topic
-// is unknown or the path is taken.
-func (n *Namespace) AddSubscription(topic, name string, s Settings, filter map[string]string) error {
-	t, err := n.Find(topic)
-	if err != nil {
-		return err
-	}
-	e, err := n.add(t.path+"/Subscriptions/"+name, s)
-	if err != nil {
-		return err
-	}
-	e.receivable, e.filter = true, filter
-	t.subscriptions = append(t.subscriptions, e)
-	return n.addDeadLetters(e)
+	return n, errors.Join(errs...)
 }
 
 func (n *Namespace) addDeadLetters(e *Entity) (err error) {
-	e.dead, err = n.add(e.path+DeadLetterSuffix, Settings{LockDuration: e.settings.LockDuration})
-	if err == nil {
-		e.dead.receivable = true
-	}
+	e.dead, err = n.add(e.path+"/$DeadLetterQueue", Queue{LockDuration: e.settings.LockDuration})
 	return err
 }
 
-func (n *Namespace) add(path string, s Settings) (*Entity, error) {
+func (n *Namespace) add(path string, q Queue) (*Entity, error) {
 	key := strings.ToLower(path)
+	var err error
 	if n.entities[key] != nil || key == "" || strings.HasPrefix(key, "/") || strings.HasSuffix(key, "/") {
-		return nil, fmt.Errorf("entity %q: the name is taken or not allowed", path)
+		err = fmt.Errorf("entity %q: the name is taken or not allowed", path)
 	}
-	if s.LockDuration == 0 {
-		s.LockDuration = time.Minute
+	if q.LockDuration == 0 {
+		q.LockDuration = time.Minute
 	}
-	if s.MaxDeliveryCount == 0 {
-		s.MaxDeliveryCount = 10
+	if q.MaxDeliveryCount == 0 {
+		q.MaxDeliveryCount = 10
 	}
 	n.entities[key] = &Entity{
-		path: path, settings: s, namespace: n,
+		path: path, settings: q, namespace: n, ready: ordered{less: bySequence},
 		all: map[*message]struct{}{}, locked: map[Token]*message{}, seen: map[string]time.Time{},
-		ready: messageHeap{
-			less:  func(a, b *message) bool { return a.Sequence < b.Sequence },
-			index: func(m *message) *int { return &m.readyIndex },
-		},
 	}
-	return n.entities[key], nil
+	return n.entities[key], err
 }
 
-// Find returns the entity at path, in any case of letters, or [ErrNotFound].
+// Find returns the entity at path, in any case of letters, or [ErrNotFound]: a queue, a
+// topic, <topic>/Subscriptions/<name>, or one that receives and /$DeadLetterQueue.
 func (n *Namespace) Find(path string) (*Entity, error) {
 	if e := n.entities[strings.ToLower(path)]; e != nil {
 		return e, nil
@@ -162,7 +146,7 @@ func (n *Namespace) Find(path string) (*Entity, error) {
 	return nil, fmt.Errorf("the messaging entity %q could not be found: %w", path, ErrNotFound)
 }
 
-// Next is when Advance has something to do; false when nothing is waiting for time to pass.
+// Next is when Advance has something to do; false when nothing waits for time to pass.
 func (n *Namespace) Next() (time.Time, bool) {
 	if len(n.due.items) == 0 {
 		return time.Time{}, false

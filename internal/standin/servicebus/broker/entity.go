@@ -9,17 +9,17 @@ import (
 
 // Entity is a queue, a topic, a subscription or a dead-letter queue.
 type Entity struct {
-	path                        string
-	settings                    Settings
-	namespace                   *Namespace
-	sendable, receivable, topic bool
-	dead                        *Entity // nil for a topic and for a dead-letter queue
-	subscriptions               []*Entity
-	filter                      map[string]string
+	path            string
+	settings        Queue
+	namespace       *Namespace
+	sendable, topic bool
+	dead            *Entity // nil for a topic and for a dead-letter queue
+	subscriptions   []*Entity
+	filter          map[string]string
 
 	sequence int64
 	all      map[*message]struct{}
-	ready    messageHeap
+	ready    ordered
 	locked   map[Token]*message
 	waiting  []*Consumer // those with credit, in the order of their turns
 	seen     map[string]time.Time
@@ -31,38 +31,65 @@ type Entity struct {
 // of its lock, or its expiry.
 type message struct {
 	Delivery
-	entity               *Entity
-	expires              time.Time
-	due                  time.Time
-	dueIndex, readyIndex int
+	entity       *Entity
+	expires, due time.Time // zero: never
 }
 
-// Consumer is a receiver of one entity. Deliver is called for every message handed out,
-// from within other calls: it must not call back.
-type Consumer struct {
-	Deliver          func(Delivery)
-	RemoveOnDelivery bool // receive-and-delete instead of peek-lock
+// ordered is a slice of messages in order. They mostly come in order and leave at the front.
+type ordered struct {
+	items []*message
+	less  func(a, b *message) int
+}
 
-	credit int
-	queued bool
+func bySequence(a, b *message) int { return cmp.Compare(a.Sequence, b.Sequence) }
+
+func byDue(a, b *message) int { return cmp.Or(a.due.Compare(b.due), bySequence(a, b)) }
+
+func (o *ordered) push(m *message) {
+	i := len(o.items)
+	if i > 0 && o.less(m, o.items[i-1]) < 0 {
+		i, _ = slices.BinarySearchFunc(o.items, m, o.less)
+	}
+	o.items = slices.Insert(o.items, i, m)
+}
+
+func (o *ordered) pop() *message {
+	m := o.items[0]
+	o.items[0], o.items = nil, o.items[1:]
+	return m
+}
+
+func (o *ordered) remove(m *message) {
+	i, _ := slices.BinarySearchFunc(o.items, m, o.less)
+	for ; i < len(o.items) && o.less(o.items[i], m) == 0; i++ {
+		if o.items[i] != m {
+			continue
+		}
+		if i == 0 {
+			o.pop()
+		} else {
+			o.items = slices.Delete(o.items, i, i+1)
+		}
+		return
+	}
 }
 
 // Path is the entity's path as it was created.
 func (e *Entity) Path() string { return e.path }
 
-// Sendable tells whether messages may be sent to the entity.
+// Sendable tells whether messages may be sent to the entity: a queue or a topic.
 func (e *Entity) Sendable() bool { return e.sendable }
 
-// Receivable tells whether messages may be received from the entity.
-func (e *Entity) Receivable() bool { return e.receivable }
+// Receivable tells whether messages may be received from the entity: all but a topic.
+func (e *Entity) Receivable() bool { return !e.topic }
 
 // Send takes all messages and tells which of them were duplicates: one whose id was seen
 // within the duplicate window is accepted and dropped, scheduled or not.
 func (e *Entity) Send(now time.Time, messages []Message) (duplicates []bool) {
 	e.namespace.Advance(now)
-	duplicates = make([]bool, len(messages))
-	for i, in := range messages {
-		if duplicates[i] = e.duplicate(now, in.ID); duplicates[i] {
+	for _, in := range messages {
+		duplicates = append(duplicates, e.duplicate(now, in.ID))
+		if duplicates[len(duplicates)-1] {
 			continue
 		}
 		m := e.newMessage(in)
@@ -98,8 +125,7 @@ func (e *Entity) duplicate(now time.Time, id string) bool {
 	return false
 }
 
-// activate makes a scheduled message deliverable. It gets a new sequence number, as in
-// Service Bus.
+// activate makes a scheduled message deliverable. It gets a new sequence number.
 func (e *Entity) activate(m *message, now time.Time) {
 	e.sequence++
 	m.Sequence, m.State = e.sequence, Active
@@ -159,7 +185,8 @@ func (e *Entity) await(m *message, due time.Time) {
 
 func (e *Entity) expire(m *message, now time.Time) {
 	if e.settings.DeadLetterOnExpiration {
-		e.deadLetter(m, now, "TTLExpiredException", "The message expired and was dead lettered.")
+		m.add(reason("TTLExpiredException", "The message expired and was dead lettered."))
+		e.deadLetter(m, now)
 		return
 	}
 	e.drop(m)
@@ -170,28 +197,26 @@ func (e *Entity) drop(m *message) {
 	e.namespace.due.remove(m)
 }
 
-// deadLetter moves a message to the dead-letter queue; in that queue itself it only gets the
-// new reason. There it keeps its sequence number and never expires.
-func (e *Entity) deadLetter(m *message, now time.Time, reason, description string) {
+func reason(text, description string) map[string]any {
+	return map[string]any{"DeadLetterReason": text, "DeadLetterErrorDescription": description}
+}
+
+// deadLetter moves a message to the dead-letter queue, or back to its place in one. There it
+// keeps its sequence number and never expires.
+func (e *Entity) deadLetter(m *message, now time.Time) {
 	e.drop(m)
-	to := e.dead
-	if to == nil {
-		to = e
-	}
-	m.add(map[string]any{"DeadLetterReason": reason, "DeadLetterErrorDescription": description})
+	to := cmp.Or(e.dead, e)
 	moved := &message{entity: to, Delivery: m.Delivery}
 	to.all[moved] = struct{}{}
 	to.offer(moved, now)
 	to.dispatch(now)
 }
 
-// add adds properties without touching deliveries that were already handed out.
+// add adds properties, in a copy: deliveries that were handed out share the map.
 func (m *message) add(extra map[string]any) {
 	if len(extra) > 0 {
-		all := maps.Clone(m.Extra)
-		if all == nil {
-			all = map[string]any{}
-		}
+		all := map[string]any{}
+		maps.Copy(all, m.Extra)
 		maps.Copy(all, extra)
 		m.Extra = all
 	}
@@ -200,15 +225,14 @@ func (m *message) add(extra map[string]any) {
 // Peek returns up to limit messages from a sequence number on, whatever their state.
 func (e *Entity) Peek(from int64, limit int) []Delivery {
 	var found []Delivery
-	for m := range e.all {
-		if m.Sequence >= from {
+	for _, m := range slices.SortedFunc(maps.Keys(e.all), bySequence) {
+		if m.Sequence >= from && len(found) < limit {
 			d := m.Delivery
 			d.Token, d.LockedUntil = Token{}, time.Time{}
 			found = append(found, d)
 		}
 	}
-	slices.SortFunc(found, func(a, b Delivery) int { return cmp.Compare(a.Sequence, b.Sequence) })
-	return found[:max(0, min(limit, len(found)))]
+	return found
 }
 
 // Count tells what the entity holds: active messages with the locked ones, scheduled ones,

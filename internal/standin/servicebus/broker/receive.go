@@ -1,12 +1,21 @@
 package broker
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 )
+
+// Consumer is a receiver of one entity. Deliver is called for every message handed out,
+// from within other calls: it must not call back.
+type Consumer struct {
+	Deliver          func(Delivery)
+	RemoveOnDelivery bool // receive-and-delete instead of peek-lock
+
+	credit int
+	queued bool
+}
 
 // SetCredit tells how many more messages the consumer takes. Consumers with credit get
 // messages in turn.
@@ -64,8 +73,8 @@ func (e *Entity) unlock(m *message) {
 func (e *Entity) failed(m *message, now time.Time) {
 	if e.dead != nil {
 		if m.Failed++; m.Failed >= e.settings.MaxDeliveryCount {
-			e.deadLetter(m, now, "MaxDeliveryCountExceeded",
-				fmt.Sprintf("Message could not be consumed after %d delivery attempts.", e.settings.MaxDeliveryCount))
+			m.add(reason("MaxDeliveryCountExceeded", fmt.Sprintf("Message could not be consumed after %d delivery attempts.", m.Failed)))
+			e.deadLetter(m, now)
 			return
 		}
 	}
@@ -78,41 +87,33 @@ type Verdict int
 
 // The verdicts.
 const (
-	Complete   Verdict = iota + 1 // remove it
-	Abandon                       // deliver it again, this delivery failed
-	Release                       // deliver it again, this delivery does not count
-	DeadLetter                    // move it to the dead-letter queue
+	Release    Verdict = iota // deliver it again, this delivery does not count
+	Complete                  // remove it
+	Abandon                   // deliver it again, this delivery failed
+	DeadLetter                // move it to the dead-letter queue
 )
 
-// Settlement ends a lock. Reason and Description are for DeadLetter; Extra are properties to
-// add to the message unless it is completed.
-type Settlement struct {
-	Verdict             Verdict
-	Reason, Description string
-	Extra               map[string]any
-}
-
-// Settle ends a lock. It returns [ErrLockLost], and does nothing, when the lock is not valid.
-func (e *Entity) Settle(now time.Time, token Token, s Settlement) error {
+// Settle ends a lock and adds properties to the message: for DeadLetter, DeadLetterReason and
+// DeadLetterErrorDescription belong there. It returns [ErrLockLost], and does nothing, when
+// the lock is not valid.
+func (e *Entity) Settle(now time.Time, token Token, verdict Verdict, extra map[string]any) error {
 	e.namespace.Advance(now)
 	m := e.locked[token]
 	if m == nil {
 		return ErrLockLost
 	}
 	e.unlock(m)
-	m.add(s.Extra)
-	switch s.Verdict {
+	m.add(extra)
+	switch verdict {
 	case Complete:
 		e.drop(m)
 	case Abandon:
 		e.failed(m, now)
-	case Release:
+	case DeadLetter:
+		e.deadLetter(m, now)
+	default:
 		e.offer(m, now)
 		e.dispatch(now)
-	case DeadLetter:
-		e.deadLetter(m, now, s.Reason, s.Description)
-	default:
-		panic(fmt.Sprintf("broker: verdict %d", s.Verdict))
 	}
 	return nil
 }
@@ -138,7 +139,7 @@ func (e *Entity) Renew(now time.Time, tokens []Token) ([]time.Time, error) {
 // LoseLocks ends all locks as if they had expired, and tells how many there were.
 func (e *Entity) LoseLocks(now time.Time) int {
 	e.namespace.Advance(now)
-	lost := slices.SortedFunc(maps.Values(e.locked), func(a, b *message) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	lost := slices.SortedFunc(maps.Values(e.locked), bySequence)
 	for _, m := range lost { // all first: offering a message may lock it again
 		e.unlock(m)
 	}

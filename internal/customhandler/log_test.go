@@ -1,0 +1,27 @@
+package customhandler
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"apim-dr/internal/trace"
+)
+
+func TestErrorsGoToStderrAndLinesCarryTheirContext(t *testing.T) {
+	var out, err bytes.Buffer
+	log := slog.New(NewLogHandler(&out, &err, slog.LevelInfo)).With("a", 1)
+	ctx := With(trace.With(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), KeyOperation, "op-1")
+	log.DebugContext(ctx, "quiet")
+	log.InfoContext(ctx, "fine")
+	log.ErrorContext(With(ctx, KeyService, "contoso-eu"), "broken")
+	for got, want := range map[string]string{
+		out.String(): `"msg":"fine","a":1,"operation":"op-1","trace":"0af7651916cd43dd8448eb211c80319c"}`,
+		err.String(): `"msg":"broken","a":1,"operation":"op-1","service":"contoso-eu","trace":"0af7651916cd43dd8448eb211c80319c"}`,
+	} {
+		if strings.Count(got, "\n") != 1 || !strings.Contains(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

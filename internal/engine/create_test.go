@@ -1,0 +1,192 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+func TestATickBacksEveryServiceUpOnce(t *testing.T) {
+	w := newWorld(t, "contoso-eu", "contoso-us")
+	for range 3 { // the timer, again, and the watchdog
+		if err := w.e.SendTicks(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.run(time.Hour)
+	if err := w.e.SendTicks(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Hour)
+	w.mustHold(2)
+	for _, op := range w.ops() {
+		if op.ID != dr.TickID(dr.KindBackup, "nightly", op.Service, t0) || op.Outcome != dr.Succeeded || op.Trigger != dr.TriggerTimer {
+			t.Errorf("%s %s %s", op.ID, op.Outcome, op.Trigger)
+		}
+	}
+	w.now = t0.Add(24*time.Hour - 20*time.Second) // timers fire a little early
+	if err := w.e.SendTicks(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Hour)
+	w.mustHold(4)
+}
+
+func TestTheWatchdogCatchesAMissedTickUpButStartsNoNewPlan(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	if err := w.e.Watch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Hour)
+	w.mustHold(0)
+	w.now = t0.Add(25 * time.Hour) // the next night's timer never fired
+	if err := w.e.Watch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Hour)
+	w.mustHold(1)
+}
+
+func TestATickThatNoPlanHasIsDropped(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	for _, tick := range []dr.Tick{
+		{Plan: "weekly", At: t0}, {Plan: "nightly", At: t0.Add(time.Minute)}, {Plan: "nightly", At: t0.AddDate(0, 0, 1)},
+	} {
+		if err := w.e.RunTick(t.Context(), tick, ""); err != nil {
+			t.Error(err)
+		}
+	}
+	w.mustHold(0)
+}
+
+func TestATickIsFinishedAfterAnOutage(t *testing.T) {
+	w := newWorld(t, "contoso-a", "contoso-b", "contoso-c")
+	if err := w.e.SendTicks(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	creates := 0
+	w.hook = func(op, key string) error {
+		if op == "before create" && strings.HasPrefix(key, "operations/") {
+			if creates++; creates == 2 {
+				return errors.New("no route to host")
+			}
+		}
+		return nil
+	}
+	w.store.Fail(w.hook)
+	w.run(24*time.Hour - time.Minute)
+	w.mustHold(3)
+}
+
+func TestStartsAreSpreadOverTheWindow(t *testing.T) {
+	var names []string
+	for i := range 60 {
+		names = append(names, fmt.Sprint("contoso-", i))
+	}
+	w := newWorld(t, names...)
+	w.e.Fleet.Plans[0].Spread = time.Hour
+	if err := w.e.RunTick(t.Context(), dr.Tick{Plan: "nightly", At: t0}, ""); err != nil {
+		t.Fatal(err)
+	}
+	quarters := map[int]int{}
+	for _, m := range w.queue {
+		quarters[int(m.due.Sub(t0)/(15*time.Minute))]++
+	}
+	for q := range 4 {
+		if quarters[q] < 5 {
+			t.Errorf("quarter %d of the window has %d of 60 starts", q, quarters[q])
+		}
+	}
+}
+
+func TestAnIdempotencyKeyIsOneOperation(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	r := engine.Request{Service: "contoso-eu", KeyHash: strings.Repeat("a", 64), BodyHash: "b1"}
+	first, err := w.e.Backup(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := w.e.Backup(t.Context(), r)
+	if err != nil || again.ID != first.ID {
+		t.Errorf("again: %s, %v", again.ID, err)
+	}
+	r.BodyHash = "b2"
+	if _, err := w.e.Backup(t.Context(), r); !errors.Is(err, engine.ErrKeyReused) {
+		t.Errorf("another body: %v", err)
+	}
+	w.run(time.Hour)
+	w.mustHold(1)
+	r.BodyHash = "b1"
+	if done, err := w.e.Backup(t.Context(), r); err != nil || done.ID != first.ID || done.Outcome != dr.Succeeded {
+		t.Errorf("after its end: %+v, %v", done, err)
+	}
+	w.run(time.Hour)
+	w.mustHold(1)
+}
+
+// Killed anywhere while it is created: the caller got no answer, and its retry with the same key is the same operation.
+func TestAKilledCreationIsRepaired(t *testing.T) {
+	for k := 1; ; k++ {
+		w := newWorld(t, "contoso-eu")
+		w.killAt = map[int]bool{k: true}
+		r := engine.Request{Service: "contoso-eu", KeyHash: strings.Repeat("a", 64), BodyHash: "b1"}
+		create := func() error { _, err := w.e.Backup(t.Context(), r); return err }
+		err := w.survive(create)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		if err := w.survive(create); err != nil {
+			t.Fatal(err)
+		}
+		w.run(24*time.Hour - time.Minute)
+		if wrong := w.check(1); len(wrong) > 0 || w.only().Outcome != dr.Succeeded {
+			t.Fatalf("killed at call %d: %s", k, strings.Join(wrong, "\n"))
+		}
+	}
+}
+
+func TestAnUnknownServiceIsNamedWithThoseThatAreKnown(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	_, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-asia"})
+	if !errors.Is(err, engine.ErrUnknownService) || !strings.Contains(err.Error(), "contoso-eu") {
+		t.Error(err)
+	}
+	w.mustHold(0)
+}
+
+func TestAMarkerWithoutARecordIsSweptUpLate(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	id := dr.NewID(dr.KindBackup, t0, "killed before its record")
+	if err := w.store.Mark(t.Context(), dr.Wake{V: 1, ID: id, Lease: t0.Add(10 * time.Minute)}); err != nil {
+		t.Fatal(err)
+	}
+	w.now = t0.Add(50 * time.Minute)
+	if err := w.e.Watch(t.Context()); err != nil || w.atRest() {
+		t.Fatalf("swept up while its creation may be under way: %v", err)
+	}
+	w.now = t0.Add(61 * time.Minute)
+	if err := w.e.Watch(t.Context()); err != nil || !w.atRest() {
+		t.Fatalf("not swept up: %v", err)
+	}
+}
+
+func TestADeadLetterOfAQueuedOperationFailsItWithTheReason(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op := w.backup("contoso-eu")
+	w.queue = nil
+	if err := w.e.Bury(t.Context(), dr.Wake{V: 1, ID: op.ID}, dr.Failure("DeadLettered", "MaxDeliveryCountExceeded")); err != nil {
+		t.Fatal(err)
+	}
+	w.mustHold(1)
+	if got := w.only(); got.Outcome != dr.Failed || got.Error.Message != "MaxDeliveryCountExceeded" {
+		t.Errorf("%s %v", got.Outcome, got.Error)
+	}
+}

@@ -1,0 +1,361 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+func (w *world) backup(service string) dr.Operation {
+	w.t.Helper()
+	op, err := w.e.Backup(w.t.Context(), engine.Request{Service: service, RequestedBy: "test"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return op
+}
+
+func (w *world) only() dr.Operation {
+	w.t.Helper()
+	ops := w.ops()
+	if len(ops) != 1 {
+		w.t.Fatalf("%d operations", len(ops))
+	}
+	return ops[0]
+}
+
+func (w *world) mustHold(ops int) {
+	w.t.Helper()
+	if wrong := w.check(ops); len(wrong) > 0 {
+		w.t.Fatal(strings.Join(wrong, "\n"))
+	}
+}
+
+func TestABackupRunsToItsEvent(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.backup("CONTOSO-EU")
+	w.run(time.Hour)
+	w.mustHold(1)
+	op := w.only()
+	if op.Outcome != dr.Succeeded || len(w.posts) != 1 || len(w.events[op.ID]) != 1 || op.Service != "contoso-eu" {
+		t.Fatalf("%s, %d POSTs, %d events, service %s", op.Outcome, len(w.posts), len(w.events[op.ID]), op.Service)
+	}
+	e := w.events[op.ID][0]
+	if e.Type != "apimdr.backup.succeeded" || e.Data.RecoveryPoints[0].State != dr.Good || e.Data.RecoveryPoints[0].Bytes != 6 {
+		t.Errorf("event %+v", e)
+	}
+	s, err := w.store.Service(t.Context(), "contoso-eu")
+	if err != nil || s.NewestGood.ID != e.Data.RecoveryPoints[0].ID {
+		t.Errorf("newest good %+v, %v", s.NewestGood, err)
+	}
+	sidecar := e.Data.RecoveryPoints[0].ID + ".apimdr.json"
+	if !slices.Contains(w.store.Backups(nightly).Names(), sidecar) {
+		t.Errorf("no %s beside the blob: %v", sidecar, w.store.Backups(nightly).Names())
+	}
+}
+
+// Killed at any call, before or after its effect: one outcome, one event id, no lock, no marker, and never a second POST.
+func TestKilledAnywhere(t *testing.T) {
+	points := 0
+	for k := 1; ; k++ {
+		w := newWorld(t, "contoso-eu")
+		op := w.backup("contoso-eu")
+		w.calls = 0
+		w.killAt = map[int]bool{k: true}
+		w.run(48 * time.Hour)
+		if wrong := w.check(1); len(wrong) > 0 || len(w.posts) != 1 {
+			t.Fatalf("killed at call %d: %d POSTs\n%s", k, len(w.posts), strings.Join(wrong, "\n"))
+		}
+		if got := w.only(); got.Outcome != dr.Succeeded && got.Outcome != dr.Unknown {
+			t.Fatalf("killed at call %d: %s %v", k, got.Outcome, got.Error)
+		} else if got.Outcome == dr.Unknown && got.Leg().ArmAnswer != "" {
+			t.Fatalf("killed at call %d: ARM answered, yet it is unknown", k)
+		} else if got.ID != op.ID {
+			t.Fatalf("killed at call %d: another operation", k)
+		}
+		if points++; k > w.calls {
+			break
+		}
+	}
+	t.Logf("%d kill points", points-1)
+	if points < 40 {
+		t.Errorf("only %d kill points: the calls are not counted", points)
+	}
+}
+
+// Killed twice, in a nightly run over two services of which one has an operation by hand as well.
+func TestKilledTwiceAmongOthers(t *testing.T) {
+	for seed := 1; seed <= 150; seed++ {
+		w := newWorld(t, "contoso-eu", "contoso-us")
+		w.backup("contoso-eu")
+		if err := w.e.SendTicks(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.calls = 0
+		w.killAt = map[int]bool{seed*7919%160 + 1: true, seed*104729%160 + 1: true}
+		w.run(72 * time.Hour)
+		if wrong := w.check(3); len(wrong) > 0 || len(w.posts) != 3 {
+			t.Fatalf("killed at %v: POSTs %v\n%s", w.killAt, w.posts, strings.Join(wrong, "\n"))
+		}
+	}
+}
+
+func TestEveryMessageTwice(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.backup("contoso-eu")
+	for range 100 {
+		n := len(w.queue)
+		if n == 0 {
+			break
+		}
+		m := w.queue[0]
+		w.now = m.due
+		w.queue = w.queue[1:]
+		w.deliver(m)
+		w.deliver(m)
+		slices.SortStableFunc(w.queue, func(a, b message) int { return a.due.Compare(b.due) })
+	}
+	w.run(48 * time.Hour)
+	w.mustHold(1)
+	if op := w.only(); op.Outcome != dr.Succeeded || len(w.posts) != 1 {
+		t.Errorf("%s after %d POSTs", op.Outcome, len(w.posts))
+	}
+}
+
+// Correct without duplicate detection: it only saves work.
+func TestWithoutDuplicateDetection(t *testing.T) {
+	for k := 1; k < 60; k++ {
+		w := newWorld(t, "contoso-eu")
+		w.backup("contoso-eu")
+		w.calls, w.killAt = 0, map[int]bool{k: true}
+		for range 400 {
+			clear(w.sent)
+			if len(w.queue) == 0 {
+				break
+			}
+			m := w.queue[0]
+			if m.due.After(w.now) {
+				w.now = m.due
+			}
+			w.queue = w.queue[1:]
+			w.deliver(m)
+			slices.SortStableFunc(w.queue, func(a, b message) int { return a.due.Compare(b.due) })
+		}
+		w.run(48 * time.Hour)
+		if wrong := w.check(1); len(wrong) > 0 || len(w.posts) != 1 {
+			t.Fatalf("killed at %d: %d POSTs\n%s", k, len(w.posts), strings.Join(wrong, "\n"))
+		}
+	}
+}
+
+func TestALostAnswerIsReconciled(t *testing.T) {
+	lost := dr.Answer{Verdict: dr.Lost, Reason: "connection reset"}
+	for name, tc := range map[string]struct {
+		accepted bool
+		takes    time.Duration
+		showLate time.Duration
+		posts    int
+		outcome  dr.Outcome
+	}{
+		"never heard: POSTed again":                  {false, 5 * time.Minute, 0, 2, dr.Succeeded},
+		"heard and running: never again":             {true, 2 * time.Hour, 0, 1, dr.Unknown},
+		"heard and over before anybody looked":       {true, time.Minute, 0, 1, dr.Unknown},
+		"heard, and shown only five minutes later":   {true, 2 * time.Hour, 5 * time.Minute, 1, dr.Unknown},
+		"heard, never shown, over between two looks": {true, 6*time.Minute + 30*time.Second, time.Hour, 1, dr.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "contoso-eu")
+			w.takes, w.showLate = tc.takes, tc.showLate
+			w.onPost = func() (*dr.Answer, bool) { w.onPost = nil; return &lost, tc.accepted }
+			w.backup("contoso-eu")
+			w.run(48 * time.Hour)
+			w.mustHold(1)
+			if op := w.only(); op.Outcome != tc.outcome || len(w.posts) != tc.posts {
+				t.Errorf("%s after %d POSTs: %+v", op.Outcome, len(w.posts), op.Evidence)
+			}
+		})
+	}
+}
+
+func TestTwoOperationsOnAServiceTakeTurns(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	for range 3 {
+		w.backup("contoso-eu")
+	}
+	w.run(4 * time.Hour)
+	w.mustHold(3)
+	for _, op := range w.ops() {
+		if op.Outcome != dr.Succeeded {
+			t.Errorf("%s: %s", op.ID, op.Outcome)
+		}
+	}
+}
+
+func TestARMsErrorReachesRecordAndEventWhole(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	reason := &dr.Error{Source: "arm", Code: "ActivationFailed", Message: "Unable to activate\r\nParameter name: x", Status: 400}
+	w.services["contoso-eu"].failed = reason
+	w.backup("contoso-eu")
+	w.run(time.Hour)
+	w.mustHold(1)
+	op := w.only()
+	if op.Outcome != dr.Failed || *op.Error != *reason || *w.events[op.ID][0].Data.Error != *reason {
+		t.Errorf("%s %+v", op.Outcome, op.Error)
+	}
+	if s, err := w.store.Service(t.Context(), "contoso-eu"); err != nil || s.NewestGood.ID != "" || s.LastOutcome.Outcome != dr.Failed {
+		t.Errorf("a failed backup counts: %+v, %v", s, err)
+	}
+}
+
+func TestWhatCannotBeBackedUpIsRejectedBeforeAnyPOST(t *testing.T) {
+	for want, view := range map[string]dr.ServiceView{
+		"SkuNotSupported":  {State: "Succeeded", SKU: "StandardV2"},
+		"ApiVersionTooOld": {State: "Succeeded", SKU: "Premium", MinVersion: "2025-01-01"},
+	} {
+		w := newWorld(t, "contoso-eu")
+		w.services["contoso-eu"].view = view
+		w.backup("contoso-eu")
+		w.run(time.Hour)
+		w.mustHold(1)
+		if op := w.only(); op.Outcome != dr.Rejected || op.Error.Code != want || len(w.posts) != 0 {
+			t.Errorf("%s %+v after %d POSTs, want %s", op.Outcome, op.Error, len(w.posts), want)
+		}
+	}
+}
+
+func TestABusyServiceIsWaitedForWithoutHoldingTheLock(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.services["contoso-eu"].view.State = "Updating"
+	w.backup("contoso-eu")
+	w.run(10 * time.Minute)
+	if op := w.only(); op.Phase != dr.Queued || op.Waiting != "the service is Updating" || slices.Contains(w.store.State.Names(), "locks/contoso-eu") {
+		t.Fatalf("%s, waiting for %q, %v", op.Phase, op.Waiting, w.store.State.Names())
+	}
+	w.services["contoso-eu"].view.State = "Succeeded"
+	w.run(time.Hour)
+	w.mustHold(1)
+}
+
+func TestAServiceBusyForTwelveHoursIsGivenUpWithTheReason(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.services["contoso-eu"].view.State = "Updating"
+	w.backup("contoso-eu")
+	w.run(13 * time.Hour)
+	w.mustHold(1)
+	if op := w.only(); op.Outcome != dr.Rejected || !strings.Contains(op.Error.Message, "the service is Updating") {
+		t.Errorf("%s %v", op.Outcome, op.Error)
+	}
+}
+
+func TestPollsThatAreRefusedEndUnknownAndNeverSucceeded(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.onPoll = func() *dr.Answer {
+		return &dr.Answer{Verdict: dr.Refused, Error: &dr.Error{Source: "arm", Code: "AuthorizationFailed", Status: 403}}
+	}
+	w.backup("contoso-eu")
+	w.run(4 * time.Hour)
+	w.mustHold(1)
+	op := w.only()
+	if op.Outcome != dr.Unknown || !strings.Contains(fmt.Sprint(op.Evidence), "AuthorizationFailed") || !strings.Contains(fmt.Sprint(op.Evidence), "6 bytes") {
+		t.Errorf("%s %+v", op.Outcome, op.Evidence)
+	}
+	if p := w.events[op.ID][0].Data.RecoveryPoints; len(p) != 1 || p[0].State != dr.Unverified {
+		t.Errorf("recovery points %+v", p)
+	}
+}
+
+func TestABackupWithoutItsBlobFails(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.services["contoso-eu"].noBlob = true
+	w.backup("contoso-eu")
+	w.run(time.Hour)
+	w.mustHold(1)
+	if op := w.only(); op.Outcome != dr.Failed || op.Error.Code != "BackupBlobMissing" {
+		t.Errorf("%s %v", op.Outcome, op.Error)
+	}
+}
+
+func TestAnOutageOfTheBusOnlyDelays(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.backup("contoso-eu")
+	back := w.now.Add(time.Hour)
+	w.busDown = func() error {
+		if w.now.Before(back) {
+			return errors.New("no route to host")
+		}
+		return nil
+	}
+	w.run(24 * time.Hour)
+	w.mustHold(1)
+	if op := w.only(); op.Outcome == dr.Failed || len(w.posts) > 1 {
+		t.Errorf("%s after %d POSTs", op.Outcome, len(w.posts))
+	}
+}
+
+func TestAnOutageOfTheStoreOnlyDelays(t *testing.T) {
+	for after := range 40 {
+		w := newWorld(t, "contoso-eu")
+		w.backup("contoso-eu")
+		calls, back := 0, w.now.Add(24*time.Hour)
+		w.hook = func(string, string) error {
+			if calls++; calls > after && w.now.Before(back) {
+				if back.Sub(w.now) > 2*time.Hour {
+					back = w.now.Add(time.Hour)
+				}
+				return errors.New("no route to host")
+			}
+			return nil
+		}
+		w.store.Fail(w.hook)
+		w.run(48 * time.Hour)
+		if wrong := w.check(1); len(wrong) > 0 || len(w.posts) != 1 {
+			t.Fatalf("store gone after %d calls: %d POSTs\n%s", after, len(w.posts), strings.Join(wrong, "\n"))
+		}
+		if op := w.only(); op.Outcome != dr.Succeeded {
+			t.Fatalf("store gone after %d calls: %s %v", after, op.Outcome, op.Error)
+		}
+	}
+}
+
+func TestAMessageNeverLeadsTheTokenElsewhere(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op := w.backup("contoso-eu")
+	w.run(2 * time.Minute)
+	var asked []string
+	w.onPoll = func() *dr.Answer { asked = append(asked, "x"); return nil }
+	if err := w.e.Knock(t.Context(), dr.Wake{V: 1, ID: op.ID, Attempt: 1, Location: "https://evil.example/"}); err != nil {
+		t.Fatal(err)
+	}
+	w.onPoll = nil
+	w.run(time.Hour)
+	w.mustHold(1)
+	if got := w.only(); got.Outcome != dr.Succeeded || len(asked) != 1 {
+		t.Errorf("%s, %d polls", got.Outcome, len(asked))
+	}
+}
+
+func TestForgedAndStaleMessagesChangeNothing(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op := w.backup("contoso-eu")
+	w.run(time.Hour)
+	before := w.store.State.Names()
+	for _, k := range []dr.Wake{{V: 1, ID: dr.NewID(dr.KindBackup, t0, "nobody")}, {V: 1, ID: op.ID, Epoch: 7}, {V: 1, ID: op.ID}} {
+		if err := w.e.Knock(t.Context(), k); err != nil {
+			t.Errorf("%+v: %v", k, err)
+		}
+	}
+	if after := w.store.State.Names(); !slices.Equal(before, after) || len(w.posts) != 1 {
+		t.Errorf("%v became %v, %d POSTs", before, after, len(w.posts))
+	}
+	for _, e := range w.events[op.ID] {
+		if e.ID != op.ID+":result" {
+			t.Errorf("event %s", e.ID)
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/standin/azurite"
+	"apim-dr/internal/store"
+	"apim-dr/internal/store/storetest"
+)
+
+// emulator is Azurite, shared by the tests of this package; each takes containers of its own. Where it cannot be started, they fail.
+var emulator = sync.OnceValues(func() (s *azurite.Server, err error) {
+	s, err = azurite.Start(context.Background(), azurite.Options{})
+	running = s
+	return s, err
+})
+
+var running *azurite.Server // once a test has asked for it
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if running != nil {
+		running.Close()
+	}
+	os.Exit(code)
+}
+
+var containers atomic.Int64
+
+// lossy is the policy of a client that lost the answer to a write: the request is done, and azcore sees a broken connection.
+type lossy struct {
+	mu   sync.Mutex
+	lose []func()
+}
+
+func (l *lossy) LoseAnswer(between func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lose = append(l.lose, between)
+}
+
+func (l *lossy) Do(req *policy.Request) (*http.Response, error) {
+	resp, err := req.Next()
+	if m := req.Raw().Method; err != nil || m != http.MethodPut && m != http.MethodDelete {
+		return resp, err
+	}
+	l.mu.Lock()
+	if len(l.lose) == 0 {
+		l.mu.Unlock()
+		return resp, nil
+	}
+	between := l.lose[0]
+	l.lose = l.lose[1:]
+	l.mu.Unlock()
+	resp.Body.Close()
+	if between != nil {
+		between()
+	}
+	return nil, io.ErrUnexpectedEOF
+}
+
+func connect(t *testing.T, policies ...policy.Policy) *service.Client {
+	t.Helper()
+	s, err := emulator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := store.ClientOptions(nil)
+	o.PerRetryPolicies = policies
+	o.Retry.RetryDelay = time.Millisecond
+	client, err := store.FromConnectionString(s.ConnectionString(azurite.Account, azurite.Key), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func newContainer() string { return fmt.Sprintf("test-%d", containers.Add(1)) }
+
+func TestBlobStorageKeepsTheContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Fixture {
+		var toState, toBackups lossy
+		state, backups := connect(t, &toState).NewContainerClient(newContainer()), connect(t, &toBackups)
+		vault := store.NewVault(func(string) (*service.Client, error) { return backups, nil })
+		s := store.New(state, store.Options{Vault: vault})
+		at := dr.Storage{Account: azurite.Account, Container: newContainer()}
+		f := storetest.Fixture{
+			Store: s, Vault: vault, State: store.AzureBlobs(state), Backups: store.AzureBlobs(backups.NewContainerClient(at.Container)), At: at,
+			LoseAnswer: toState.LoseAnswer, LoseBackupAnswer: toBackups.LoseAnswer,
+		}
+		for range 2 { // the second time it is there
+			if err := s.EnsureContainer(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Backups.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	})
+}
