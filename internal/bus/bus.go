@@ -34,7 +34,7 @@ type Options struct {
 	Dial func(context.Context, azservicebus.NewWebSocketConnArgs) (net.Conn, error)
 }
 
-// Bus implements engine.Bus. Its methods may be called at once; each returns within 20 seconds, with nil when Service Bus has
+// Bus implements engine.Bus. It may be used from many goroutines; each send returns within about 20 seconds, with nil when Service Bus has
 // accepted the message, else with an *Error, or ErrMalformed for what no receiver would read.
 type Bus struct {
 	lanes  map[string]*lane

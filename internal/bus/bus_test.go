@@ -139,6 +139,24 @@ func TestAWakeArrivesWithItsIDAndTrace(t *testing.T) {
 	})
 }
 
+func TestAWakeIsAcceptedOverTCP(t *testing.T) {
+	server, err := servicebus.New(servicebus.Config{KeyName: keyName, Key: key, Queues: []servicebus.Queue{{Name: "polls"}}})
+	must(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	b, err := FromConnectionString(server.ConnectionString(listener.Addr().String()), Options{Source: source, Now: time.Now})
+	must(t, err)
+	must(t, b.Wake(t.Context(), wake(), engine.Polls, time.Now()))
+	if sent := server.Sent("polls"); len(sent) != 1 || sent[0].MessageID != wake().MessageID() {
+		t.Errorf("got %+v", sent)
+	}
+	b.Close(t.Context())
+	must(t, server.Close())
+	must(t, <-served)
+}
+
 func TestAWakeGoesOnlyToAQueueOfWakes(t *testing.T) {
 	inBubble(t, bothQueues, func(t *testing.T, r *rig) {
 		if err := r.Wake(t.Context(), wake(), "results", time.Now()); err == nil {

@@ -22,7 +22,7 @@ func TickID(kind Kind, plan, service string, tick time.Time) string {
 	return NewID(kind, tick, "tick", plan, strings.ToLower(service), tick.UTC().Format(time.RFC3339))
 }
 
-var idShape = regexp.MustCompile(`^[0-9]{8}-[a-z]+-[0-9a-f]{20}$`)
+var idShape = regexp.MustCompile(`^[0-9]{8}-[a-z]{1,20}-[0-9a-f]{20}$`)
 
 // ValidID tells whether id has the shape that NewID makes. Nothing else ever becomes part of a blob's name.
 func ValidID(id string) bool { return idShape.MatchString(id) }

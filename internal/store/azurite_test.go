@@ -71,7 +71,8 @@ func (l *lossy) Do(req *policy.Request) (*http.Response, error) {
 	return nil, io.ErrUnexpectedEOF
 }
 
-func connect(t *testing.T, policies ...policy.Policy) *service.Client {
+// connect opens the emulator's account, by connection string or by key.
+func connect(t *testing.T, how func(s *azurite.Server, o *service.ClientOptions) (*service.Client, error), policies ...policy.Policy) *service.Client {
 	t.Helper()
 	s, err := emulator()
 	if err != nil {
@@ -80,11 +81,19 @@ func connect(t *testing.T, policies ...policy.Policy) *service.Client {
 	o := store.ClientOptions(nil)
 	o.PerRetryPolicies = policies
 	o.Retry.RetryDelay = time.Millisecond
-	client, err := store.FromConnectionString(s.ConnectionString(azurite.Account, azurite.Key), o)
+	client, err := how(s, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client
+}
+
+func byString(s *azurite.Server, o *service.ClientOptions) (*service.Client, error) {
+	return store.FromConnectionString(s.ConnectionString(azurite.Account, azurite.Key), o)
+}
+
+func byKey(s *azurite.Server, o *service.ClientOptions) (*service.Client, error) {
+	return store.FromKey(s.BlobEndpoint(azurite.Account), azurite.Account, azurite.Key, o)
 }
 
 func newContainer() string { return fmt.Sprintf("test-%d", containers.Add(1)) }
@@ -92,7 +101,7 @@ func newContainer() string { return fmt.Sprintf("test-%d", containers.Add(1)) }
 func TestBlobStorageKeepsTheContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		var toState, toBackups lossy
-		state, backups := connect(t, &toState).NewContainerClient(newContainer()), connect(t, &toBackups)
+		state, backups := connect(t, byString, &toState).NewContainerClient(newContainer()), connect(t, byKey, &toBackups)
 		vault := store.NewVault(func(string) (*service.Client, error) { return backups, nil })
 		s := store.New(state, store.Options{Vault: vault})
 		at := dr.Storage{Account: azurite.Account, Container: newContainer()}

@@ -45,14 +45,24 @@ func FromConnectionString(text string, o *service.ClientOptions) (*service.Clien
 // makes no call.
 func FromEndpoint(endpoint string, credential azcore.TokenCredential, o *service.ClientOptions) (*service.Client, error) {
 	if !plain(endpoint) {
-		return nil, errors.New("storage endpoint: must be a URL like https://contosodr.blob.core.windows.net, without user, query or fragment")
+		return nil, errEndpoint
 	}
-	client, err := service.NewClient(endpoint, credential, o)
-	if err != nil {
-		return nil, fmt.Errorf("storage endpoint: %w", err)
-	}
-	return client, nil
+	return service.NewClient(endpoint, credential, o)
 }
+
+// FromKey is FromEndpoint with the account's key (base64) in place of an identity. No error repeats the key.
+func FromKey(endpoint, account, key string, o *service.ClientOptions) (*service.Client, error) {
+	if !plain(endpoint) {
+		return nil, errEndpoint
+	}
+	credential, err := service.NewSharedKeyCredential(account, key)
+	if err != nil {
+		return nil, fmt.Errorf("key of storage account %s: %w", account, err)
+	}
+	return service.NewClientWithSharedKeyCredential(endpoint, credential, o)
+}
+
+var errEndpoint = errors.New("storage endpoint: must be a URL like https://contosodr.blob.core.windows.net, without user, query or fragment")
 
 // plain tells whether an endpoint is scheme, host and path, with no place where a secret could hide.
 func plain(endpoint string) bool {

@@ -220,10 +220,10 @@ func TestACursorThatStorageRefusesIsErrCursor(t *testing.T) {
 	s, _ := over(t, func(r *http.Request) (*http.Response, error) {
 		return answer(r, http.StatusBadRequest, "OutOfRangeInput", ""), nil
 	})
-	if _, err := s.ListOperations(t.Context(), "20261102", "made up", 10); !errors.Is(err, store.ErrCursor) {
+	if _, _, err := s.ListOperations(t.Context(), "20261102", "made up", 10); !errors.Is(err, store.ErrCursor) {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := s.ListOperations(t.Context(), "20261102", "", 10); err == nil || errors.Is(err, store.ErrCursor) {
+	if _, _, err := s.ListOperations(t.Context(), "20261102", "", 10); err == nil || errors.Is(err, store.ErrCursor) {
 		t.Errorf("without a cursor: %v", err)
 	}
 }
@@ -268,6 +268,9 @@ func TestConnectionStringsAndEndpointsThatCouldLeakAreRefusedWithoutRepeatingThe
 		if _, err := store.FromConnectionString(text, store.ClientOptions(nil)); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: error is %v", text, err)
 		}
+	}
+	if _, err := store.FromKey("https://contosodr.blob.core.windows.net", "contosodr", canary+"!", store.ClientOptions(nil)); err == nil || strings.Contains(err.Error(), canary) {
+		t.Errorf("a key that is none: error is %v", err)
 	}
 	for _, text := range []string{"", "contosodr", "ftp://x", "https://x/?sig=" + canary, "https://u:" + canary + "@x/", "https://x/#" + canary} {
 		if _, err := store.FromEndpoint(text, nil, store.ClientOptions(nil)); err == nil || strings.Contains(err.Error(), canary) {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +137,28 @@ func TestStoredShapesAreThoseOfTheGoldenFiles(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "*"))
 	if err != nil || len(files) != len(stored) {
 		t.Errorf("%d files for %d records: %v, %v", len(files), len(stored), files, err)
+	}
+}
+
+func TestWhatAListingLeavesOutIsLogged(t *testing.T) {
+	var out bytes.Buffer
+	blobs := memstore.New(func() time.Time { return at(0) }).State
+	s := store.Over(blobs, store.Options{Log: slog.New(slog.NewTextHandler(&out, nil))})
+	for _, name := range []string{"operations/20261102/" + id + ".json", "active/junk", "locks/contoso-eu"} {
+		if _, err := blobs.Create(t.Context(), name, store.Content{Body: []byte("{")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, ops := s.ListOperations(t.Context(), "20261102", "", 10)
+	_, markers := s.Markers(t.Context())
+	_, locks := s.Locks(t.Context())
+	if ops != nil || markers != nil || locks != nil {
+		t.Fatal(ops, markers, locks)
+	}
+	for _, want := range []string{"operation=" + id, "blob=active/junk", "blob=locks/contoso-eu"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no line with %s in\n%s", want, out.String())
+		}
 	}
 }
 

@@ -86,8 +86,8 @@ func newBench(t *testing.T, change func(*arm.Config)) *bench {
 		Now: c.now, Tokens: b.tokens, Audience: audience,
 		Services: []arm.Service{
 			{ID: group + "contoso-west", Location: "West Europe", SKU: "Standard", Capacity: 2, Content: "apis of west"},
-			{ID: group + "contoso-north", Location: "North Europe", SKU: "Standard", Capacity: 1},
-			{ID: group + "contoso-premium", Location: "North Europe", SKU: "Premium", Capacity: 1},
+			{ID: group + "contoso-north", Location: "North Europe", SKU: "Standard", Capacity: 1, Content: "apis of north"},
+			{ID: group + "contoso-premium", Location: "North Europe", SKU: "Premium", Capacity: 1, Content: "apis of premium"},
 			{ID: group + "contoso-v2", Location: "North Europe", SKU: "StandardV2", Capacity: 1},
 			{ID: group + "contoso-lambda", Location: "North Europe", SKU: "Consumption"},
 		},

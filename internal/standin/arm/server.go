@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -182,9 +181,9 @@ func (c *call) challenge(code, message string) *Error {
 func (s *Server) serve(c *call) *Error {
 	key := strings.ToLower(c.id)
 	s.mu.Lock()
-	running := []*operation{}
-	if v := s.services[key]; v != nil {
-		running = slices.Clone(v.running)
+	var running []*operation
+	for _, v := range s.services {
+		running = append(running, v.running...)
 	}
 	s.mu.Unlock()
 	for _, op := range running { // those that are due end before anything is answered

@@ -97,8 +97,10 @@ func TestARestoreFailsAtItsEndWhenTheBackupDoesNotFit(t *testing.T) {
 			t.Errorf("got %q, want %q", a.message(), tt.message)
 		}
 	}
-	if got := b.srv.Content("contoso-north"); got != "" {
-		t.Errorf("a failed restore changed north to %q", got)
+	for _, name := range []string{"north", "premium"} {
+		if got := b.srv.Content("contoso-" + name); got != "apis of "+name {
+			t.Errorf("a failed restore changed %s to %q", name, got)
+		}
 	}
 }
 

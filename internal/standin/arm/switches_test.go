@@ -222,9 +222,9 @@ func TestOperationResultsAreForgottenAfterTheirLife(t *testing.T) {
 	location := b.backup("contoso-west")
 	b.clock.pass(5*time.Minute + time.Hour - time.Second)
 	b.want(b.do("GET", location, ""), 200, "")
+	b.want(b.do("GET", strings.Replace(location, "contoso-west", "contoso-north", 1), ""), 404, "OperationNotFound") // not of that service
 	b.clock.pass(time.Second)
 	b.want(b.do("GET", location, ""), 404, "OperationNotFound")
-	b.want(b.do("GET", strings.Replace(location, "contoso-west", "contoso-north", 1), ""), 404, "OperationNotFound")
 }
 
 func TestApiVersionsAreChecked(t *testing.T) {

@@ -163,7 +163,7 @@ func run(t *testing.T, o Options, answer http.HandlerFunc) *rig {
 		answer(w, req)
 	}))
 	t.Cleanup(control.Close)
-	settings := map[string]string{controlVar: control.URL}
+	settings := map[string]string{controlVar: control.URL, "GORACE": "atexit_sleep_ms=0"}
 	for k, v := range o.Settings {
 		settings[k] = v
 	}
@@ -331,4 +331,9 @@ func (r *rig) send(method, path, body string, header ...string) (*http.Response,
 		r.t.Fatal(err)
 	}
 	return res, string(raw)
+}
+
+func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithCancel(t.Context())
 }

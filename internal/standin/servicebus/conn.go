@@ -44,7 +44,7 @@ func newConn(s *Server, network net.Conn) *conn {
 func (c *conn) run() {
 	var writer sync.WaitGroup
 	writer.Go(c.write)
-	err := c.read(bufio.NewReaderSize(idleReader{c.network}, maxFrame))
+	err := c.read(bufio.NewReaderSize(c.network, maxFrame))
 	c.server.log.Debug("connection ended", "remote", c.network.RemoteAddr(), "reason", err)
 	c.server.locked(func(now time.Time) {
 		for _, s := range c.sessions {
@@ -55,14 +55,6 @@ func (c *conn) run() {
 	_ = c.network.SetWriteDeadline(time.Now().Add(lastWords))
 	close(c.ended)
 	writer.Wait()
-}
-
-// idleReader gives up on a peer that says nothing, not even an empty frame.
-type idleReader struct{ net.Conn }
-
-func (r idleReader) Read(p []byte) (int, error) {
-	_ = r.SetReadDeadline(time.Now().Add(2 * idleTimeout))
-	return r.Conn.Read(p)
 }
 
 // write writes what others queue, and empty frames, until the connection ends.
@@ -85,6 +77,9 @@ func (c *conn) write() {
 		c.outMu.Lock()
 		buffer, c.out = c.out, buffer[:0]
 		c.outMu.Unlock()
+		if len(buffer) == 0 { // net.Pipe would wake the other end for nothing
+			continue
+		}
 		if _, err := c.network.Write(buffer); err != nil {
 			return
 		}
@@ -105,12 +100,15 @@ func (c *conn) send(channel uint16, code uint64, fields ...any) {
 	c.queue(amqp.AppendFrame(nil, amqp.TypeAMQP, channel, code, fields, nil))
 }
 
-// read acts on frames until the client closes the connection, which is no error, or it breaks.
+// read acts on frames until the client closes the connection, which is no error, or it
+// breaks, or nothing comes for too long, not even an empty frame.
 func (c *conn) read(r *bufio.Reader) error {
+	_ = c.network.SetReadDeadline(time.Now().Add(2 * idleTimeout))
 	if err := c.handshake(r); err != nil {
 		return err
 	}
 	for {
+		_ = c.network.SetReadDeadline(time.Now().Add(2 * idleTimeout))
 		f, err := amqp.ReadFrame(r, maxFrame)
 		if err != nil {
 			return err

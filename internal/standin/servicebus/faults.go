@@ -6,22 +6,15 @@ import (
 	"apim-dr/internal/standin/servicebus/broker"
 )
 
-// faults that wait for the next sends to an entity.
-type faults struct{ busy, withheld int }
+// faults counts, for each entity, the next sends that a fault will hit.
+type faults map[*broker.Entity]int
 
-func (s *Server) faultsOf(e *broker.Entity) *faults {
-	if s.faults[e] == nil {
-		s.faults[e] = &faults{}
-	}
-	return s.faults[e]
-}
-
-// take uses up one of n, if there is one.
-func take(n *int) bool {
-	if *n <= 0 {
+// take uses one up, if there is one.
+func (f faults) take(e *broker.Entity) bool {
+	if f[e] <= 0 {
 		return false
 	}
-	*n--
+	f[e]--
 	return true
 }
 
@@ -55,13 +48,13 @@ func (s *Server) DetachLinks(entity, condition, description string) (detached in
 // RejectSends rejects the next n sends to an entity with com.microsoft:server-busy, which
 // azservicebus retries. A batch is one send.
 func (s *Server) RejectSends(entity string, n int) error {
-	return s.withEntity(entity, func(e *broker.Entity, _ time.Time) { s.faultsOf(e).busy = n })
+	return s.withEntity(entity, func(e *broker.Entity, _ time.Time) { s.busy[e] = n })
 }
 
 // WithholdDispositions accepts the next n sends to an entity but does not say so: the sender
 // waits until its context ends. A batch is one send.
 func (s *Server) WithholdDispositions(entity string, n int) error {
-	return s.withEntity(entity, func(e *broker.Entity, _ time.Time) { s.faultsOf(e).withheld = n })
+	return s.withEntity(entity, func(e *broker.Entity, _ time.Time) { s.withheld[e] = n })
 }
 
 // LoseLocks ends all locks on messages of an entity as if they had expired, and tells how

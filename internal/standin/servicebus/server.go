@@ -50,7 +50,8 @@ type Server struct {
 	closed    bool
 	listeners []net.Listener
 	conns     map[*conn]struct{}
-	faults    map[*broker.Entity]*faults
+	busy      faults // sends to reject
+	withheld  faults // sends not to answer
 	sent      []Send
 	requests  int
 }
@@ -70,7 +71,7 @@ func New(config Config) (*Server, error) {
 	}
 	return &Server{
 		keyName: config.KeyName, key: config.Key, log: config.Log, namespace: namespace,
-		conns: map[*conn]struct{}{}, faults: map[*broker.Entity]*faults{},
+		conns: map[*conn]struct{}{}, busy: faults{}, withheld: faults{},
 	}, nil
 }
 

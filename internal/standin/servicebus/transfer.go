@@ -70,14 +70,13 @@ func (l *link) accept(format uint32, payload []byte, now time.Time) (state amqp.
 		}
 	}
 	server.requests += len(messages)
-	faults := server.faultsOf(l.entity)
-	if take(&faults.busy) {
+	if server.busy.take(l.entity) {
 		return rejected("com.microsoft:server-busy", "The server is busy. Please retry the operation."), true
 	}
 	for i, duplicate := range l.entity.Send(now, messages) {
 		server.logSend(l.entity, messages[i], now, duplicate)
 	}
-	return amqp.Describe(amqp.Accepted), !take(&faults.withheld)
+	return amqp.Describe(amqp.Accepted), !server.withheld.take(l.entity)
 }
 
 func brokerMessage(m *amqp.Message) broker.Message {
@@ -147,12 +146,12 @@ func (s *session) flush() {
 
 // disposition settles messages that the client received. One of a sender only confirms ours.
 func (s *session) disposition(f amqp.Fields, now time.Time) {
-	if receiver := f.Bool(0); !receiver {
-		return
-	}
 	first, last := f.Uint(1), f.Uint(1)
 	if f.Has(2) {
 		last = f.Uint(2)
+	}
+	if receiver := f.Bool(0); !receiver {
+		return
 	}
 	for i := range min(last-first, transferWindow) + 1 { // a peer may name any range
 		s.settle(first+i, amqp.At[amqp.Described](f, 4), f.Bool(3), now)

@@ -18,7 +18,7 @@ import (
 // Store is what the suite tests: the engine's interface and the reads of the handlers.
 type Store interface {
 	engine.Store
-	ListOperations(ctx context.Context, day, after string, limit int) (store.Page, error)
+	ListOperations(ctx context.Context, day, after string, limit int) (ops []dr.Operation, next string, err error)
 	Service(ctx context.Context, service string) (dr.ServiceState, error)
 }
 

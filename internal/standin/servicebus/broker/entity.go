@@ -46,10 +46,7 @@ func bySequence(a, b *message) int { return cmp.Compare(a.Sequence, b.Sequence) 
 func byDue(a, b *message) int { return cmp.Or(a.due.Compare(b.due), bySequence(a, b)) }
 
 func (o *ordered) push(m *message) {
-	i := len(o.items)
-	if i > 0 && o.less(m, o.items[i-1]) < 0 {
-		i, _ = slices.BinarySearchFunc(o.items, m, o.less)
-	}
+	i, _ := slices.BinarySearchFunc(o.items, m, o.less)
 	o.items = slices.Insert(o.items, i, m)
 }
 

@@ -1,0 +1,212 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"apim-dr/internal/standin/arm"
+	"apim-dr/internal/standin/devstack"
+)
+
+func TestTheNightlyTimerBacksEveryServiceUp(t *testing.T) {
+	if err := stack.Host.Invoke(t.Context(), "BackupSchedule"); err != nil {
+		t.Fatal(err)
+	}
+	for _, service := range []string{"nightly-a", "nightly-b"} {
+		var op operation
+		waitFor(t, service+" has a nightly backup", func() bool {
+			for _, e := range stack.Bus.Sent("results") {
+				var event struct {
+					Data struct{ Operation, Service, Trigger string }
+				}
+				if json.Unmarshal(e.Body, &event) == nil && event.Data.Service == service && event.Data.Trigger == "timer" {
+					op.ID = event.Data.Operation
+				}
+			}
+			return op.ID != ""
+		})
+		op = ended(t, op.ID)
+		eventOnce(t, op)
+		point := op.Legs[0].RecoveryPoint
+		if op.Outcome != "succeeded" || !blobExists(t, stack.Backups, devstack.BackupContainer, point) || !blobExists(t, stack.Backups, devstack.BackupContainer, point+".apimdr.json") {
+			t.Errorf("%s: %+v", service, op)
+		}
+		if !blobExists(t, stack.State, devstack.StateContainer, "recovery-points/"+service+"/"+point+".json") {
+			t.Errorf("%s: no record of its recovery point", service)
+		}
+	}
+}
+
+func TestOneTraceRunsFromTheCallToARMAndTheEvent(t *testing.T) {
+	t.Parallel()
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	resp, body := post(t, "/api/backups", `{"service":"idem"}`, http.Header{"Traceparent": {"00-" + trace + "-b7ad6b7169203331-01"}})
+	if resp.StatusCode != http.StatusAccepted {
+		t.Fatalf("%s %s", resp.Status, body)
+	}
+	var op operation
+	if err := json.Unmarshal(body, &op); err != nil {
+		t.Fatal(err)
+	}
+	op = ended(t, op.ID)
+	eventOnce(t, op)
+	posts := 0
+	for _, r := range stack.ARM.Requests() {
+		if r.Service == "idem" && r.Verb == arm.Backup && strings.Contains(r.Traceparent, trace) {
+			posts++
+		}
+	}
+	if posts != 1 {
+		t.Errorf("%d POSTs to ARM carry the trace", posts)
+	}
+	for _, s := range stack.Bus.Sent("results") {
+		if s.MessageID == op.ID+":result" && !strings.Contains(string(s.Body), trace) {
+			t.Errorf("the event lacks the trace: %s", s.Body)
+		}
+	}
+	if !lines.has(`"msg":"phase"`, op.ID, `"phase":"done"`, `"trace":"`+trace+`"`, `"invocation":"`, `"function":"PollOperation"`) {
+		t.Errorf("no log line of the end with trace, invocation and function\n%s", lines.tail())
+	}
+}
+
+func TestARMsErrorComesThroughWhole(t *testing.T) {
+	t.Parallel()
+	stack.ARM.FailNext("errors", arm.Backup, arm.Error{Status: 400, Code: "ActivationFailed", Message: "Unable to activate API service at this time.\r\nParameter name: x"})
+	op := ended(t, startBackup(t, "errors").ID)
+	eventOnce(t, op)
+	if op.Outcome != "failed" || op.Error == nil || op.Error.Source != "arm" || op.Error.Code != "ActivationFailed" || !strings.HasSuffix(op.Error.Message, "\r\nParameter name: x") {
+		t.Errorf("%+v %+v", op, op.Error)
+	}
+}
+
+func TestTheSameIdempotencyKeyIsTheSameOperation(t *testing.T) {
+	t.Parallel()
+	key := http.Header{"Idempotency-Key": {"release-42"}}
+	_, first := post(t, "/api/backups", `{"service":"list"}`, key)
+	_, again := post(t, "/api/backups", `{"service":"list"}`, key)
+	var a, b operation
+	if json.Unmarshal(first, &a) != nil || json.Unmarshal(again, &b) != nil || a.ID == "" || a.ID != b.ID {
+		t.Fatalf("%s\n%s", first, again)
+	}
+	resp, body := post(t, "/api/backups", `{"service":"list","reason":"other"}`, key)
+	if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(body), a.ID) {
+		t.Errorf("%s %s", resp.Status, body)
+	}
+	eventOnce(t, ended(t, a.ID))
+}
+
+func TestOperationsAreListed(t *testing.T) {
+	t.Parallel()
+	op := startBackup(t, "list")
+	_, body := get(t, "/api/operations?inFlight=true")
+	if !strings.Contains(string(body), op.ID) {
+		t.Errorf("not in flight: %s", body)
+	}
+	ended(t, op.ID)
+	seen := map[string]bool{}
+	for next := "/api/operations?limit=2"; next != ""; {
+		var page struct {
+			Operations []operation
+			NextLink   string
+		}
+		resp, body := get(t, next)
+		if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &page) != nil || len(page.Operations) > 2 {
+			t.Fatalf("%s: %s %s", next, resp.Status, body)
+		}
+		for _, o := range page.Operations {
+			seen[o.ID] = true
+		}
+		next = page.NextLink
+	}
+	if !seen[op.ID] {
+		t.Errorf("%s is not among %d listed", op.ID, len(seen))
+	}
+}
+
+func TestACrowdOnOneServiceTakesTurns(t *testing.T) {
+	t.Parallel()
+	var ids []string
+	for range 3 {
+		ids = append(ids, startBackup(t, "crowd").ID)
+	}
+	for _, id := range ids {
+		op := ended(t, id)
+		if op.Outcome != "succeeded" {
+			t.Errorf("%s: %s %+v", id, op.Outcome, op.Error)
+		}
+		eventOnce(t, op)
+	}
+	var last arm.Operation
+	for _, o := range stack.ARM.Operations() {
+		if o.Service != "crowd" {
+			continue
+		}
+		if o.Started.Before(last.Ended) {
+			t.Errorf("two at once: %+v and %+v", last, o)
+		}
+		last = o
+	}
+}
+
+// What is not accepted is refused with problem+json, and nothing is enqueued.
+func TestBadRequestsEnqueueNothing(t *testing.T) {
+	before := len(stack.Bus.Sent("operations"))
+	long := fmt.Sprintf(`{"service":"bad","reason":%q}`, strings.Repeat("x", 70_000))
+	for name, tc := range map[string]struct {
+		body   string
+		header http.Header
+		status int
+		says   string
+	}{
+		"unknown service": {`{"service":"contoso-asia"}`, nil, 404, "contoso-asia"},
+		"no service":      {`{}`, nil, 400, "service"},
+		"not JSON":        {`service=bad`, nil, 400, "JSON"},
+		"over 64 KiB":     {long, nil, 413, ""},
+		"wrong type":      {`{"service":7}`, nil, 400, "service"},
+		"unknown field":   {`{"service":"bad","servce":"x"}`, nil, 400, "servce"},
+		"two values":      {`{"service":"bad"}{"service":"bad"}`, nil, 400, ""},
+		"not a JSON type": {`{"service":"bad"}`, http.Header{"Content-Type": {"text/plain"}}, 415, "application/json"},
+		"invalid UTF-8":   {"{\"service\":\"b\xffd\"}", nil, 400, "UTF-8"},
+		"CR/LF in reason": {`{"service":"bad","reason":"a\r\nb"}`, nil, 400, "reason"},
+		"a path":          {`{"service":"../../locks/bad"}`, nil, 404, ""},
+		"key too long":    {`{"service":"bad"}`, http.Header{"Idempotency-Key": {strings.Repeat("k", 256)}}, 400, "Idempotency-Key"},
+	} {
+		resp, body := post(t, "/api/backups", tc.body, tc.header)
+		var p struct {
+			Title  string
+			Status int
+		}
+		if resp.StatusCode != tc.status || resp.Header.Get("Content-Type") != "application/problem+json" || json.Unmarshal(body, &p) != nil || p.Status != tc.status || p.Title == "" || !strings.Contains(string(body), tc.says) {
+			t.Errorf("%s: %s %s", name, resp.Status, body)
+		}
+	}
+	for _, route := range []string{"/api/operations/nonsense", "/api/operations/20260101-backup-00000000000000000000"} {
+		if resp, body := get(t, route); resp.StatusCode != 404 || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %s %s", route, resp.Status, body)
+		}
+	}
+	for _, query := range []string{"day=yesterday", "limit=0", "limit=1000", "inFlight=perhaps", "after=%00"} {
+		if resp, body := get(t, "/api/operations?"+query); resp.StatusCode != 400 || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %s %s", query, resp.Status, body)
+		}
+	}
+	if after := len(stack.Bus.Sent("operations")); after != before {
+		t.Errorf("%d messages were sent", after-before)
+	}
+}
+
+func TestWithoutAKeyNothingOpens(t *testing.T) {
+	t.Parallel()
+	for _, route := range []string{"/api/operations", "/api/operations/x"} {
+		resp, err := http.Get(stack.Host.URL() + route)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if drain(t, resp); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %s", route, resp.Status)
+		}
+	}
+}

@@ -1,0 +1,225 @@
+// Package e2e tests the staged app from outside: the real handler process under the stand-in of the Functions host, with Azurite and the stand-ins of
+// Service Bus and ARM. One stack serves all tests; each uses services of its own. Tests that kill the handler are not parallel.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+
+	"apim-dr/internal/standin/devstack"
+)
+
+var (
+	stack *devstack.Stack
+	lines = &logLines{}
+	root  string
+)
+
+// services of the stack, one or more for each test.
+var services = []string{"kill-preflight", "kill-post", "kill-answer", "kill-poll", "kill-event", "bad", "nightly-a", "nightly-b", "idem", "list", "errors", "outage", "crowd"}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "apim-dr-e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	app := filepath.Join(dir, "app")
+	if err := stage(app); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	stack, err = devstack.Start(context.Background(), devstack.Options{
+		App: app, Services: services, BackupDuration: 1500 * time.Millisecond, RetryAfter: time.Second, Restarts: true, Output: lines.add,
+		Settings: map[string]string{"TIMING_LEASE": "8s", "WATCHDOG_SCHEDULE": "*/3 * * * * *"}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "start the stack:", err, lines.tail())
+		return 1
+	}
+	defer stack.Close()
+	return m.Run()
+}
+
+// stage builds the handler and lays the app out as `make stage` does.
+func stage(app string) error {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return err
+	}
+	root = filepath.Dir(strings.TrimSpace(string(out)))
+	make := exec.Command("make", "stage", "APP="+app)
+	make.Dir = root
+	if text, err := make.CombinedOutput(); err != nil {
+		return fmt.Errorf("make stage: %w\n%s", err, text)
+	}
+	return nil
+}
+
+// logLines keeps what the handler wrote.
+type logLines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *logLines) add(_, line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, line)
+}
+
+func (l *logLines) has(parts ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.all, func(line string) bool {
+		return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) })
+	})
+}
+
+func (l *logLines) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.all[max(0, len(l.all)-30):], "\n")
+}
+
+// waitFor polls a condition until it holds; the test fails when it does not within a minute.
+func waitFor(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	timeout := time.After(time.Minute)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("not within a minute: %s\n%s", what, lines.tail())
+		}
+	}
+}
+
+// operation is what a caller reads of an operation.
+type operation struct {
+	ID, Phase, Outcome, Waiting, Trigger, Service, Traceparent string
+	Error                                                      *struct{ Source, Code, Message string }
+	Legs                                                       []struct {
+		RecoveryPoint string
+		Attempt       int
+	}
+}
+
+func post(t *testing.T, route, body string, header http.Header) (*http.Response, []byte) {
+	t.Helper()
+	resp, err := stack.Post(t.Context(), route, body, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, drain(t, resp)
+}
+
+func get(t *testing.T, route string) (*http.Response, []byte) {
+	t.Helper()
+	resp, err := stack.Get(t.Context(), route)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, drain(t, resp)
+}
+
+func drain(t *testing.T, resp *http.Response) []byte {
+	t.Helper()
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func startBackup(t *testing.T, service string) operation {
+	t.Helper()
+	resp, body := post(t, "/api/backups", fmt.Sprintf(`{"service":%q,"reason":"test"}`, service), nil)
+	if resp.StatusCode != http.StatusAccepted {
+		t.Fatalf("%s %s", resp.Status, body)
+	}
+	var op operation
+	if err := json.Unmarshal(body, &op); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := resp.Header.Get("Location"), "/api/operations/"+op.ID; got != want || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("Location %q, Retry-After %q", got, resp.Header.Get("Retry-After"))
+	}
+	return op
+}
+
+// ended waits for the end of an operation; a handler that was just killed may refuse a call or two.
+func ended(t *testing.T, id string) operation {
+	t.Helper()
+	var op operation
+	waitFor(t, "operation "+id+" is done", func() bool {
+		resp, err := stack.Get(t.Context(), "/api/operations/"+id)
+		if err != nil {
+			return false
+		}
+		b := drain(t, resp)
+		return resp.StatusCode == http.StatusOK && json.Unmarshal(b, &op) == nil && op.Phase == "done"
+	})
+	return op
+}
+
+// eventOnce waits until the event of an operation was published and the operation left nothing behind, and checks that the topic took
+// exactly one event for it.
+func eventOnce(t *testing.T, op operation) {
+	t.Helper()
+	waitFor(t, "the marker of "+op.ID+" is gone", func() bool { return !blobExists(t, stack.State, devstack.StateContainer, "active/"+op.ID) })
+	if blobExists(t, stack.State, devstack.StateContainer, "locks/"+op.Service) {
+		t.Errorf("%s is still locked", op.Service)
+	}
+	taken := 0
+	for _, s := range stack.Bus.Sent("results") {
+		if strings.HasPrefix(s.MessageID, op.ID) {
+			if s.MessageID != op.ID+":result" {
+				t.Errorf("event with MessageID %s", s.MessageID)
+			}
+			if !s.Duplicate {
+				taken++
+			}
+		}
+	}
+	if taken != 1 {
+		t.Errorf("%d events for %s", taken, op.ID)
+	}
+}
+
+func blobExists(t *testing.T, client *azblob.Client, container, name string) bool {
+	t.Helper()
+	pager := client.NewListBlobsFlatPager(container, &azblob.ListBlobsFlatOptions{Prefix: &name})
+	for pager.More() {
+		page, err := pager.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range page.Segment.BlobItems {
+			if *b.Name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
