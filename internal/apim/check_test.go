@@ -107,6 +107,18 @@ func TestALongErrorOfARMComesOutWhole(t *testing.T) {
 	}
 }
 
+func TestNoMoreOfABodyIsReadThanItsBound(t *testing.T) {
+	for status, bound := range map[int]int64{200: maxBody, 202: maxBody, 400: maxErrorBody, 503: maxErrorBody} {
+		body := strings.NewReader(strings.Repeat(" ", 4*maxBody))
+		with(t, func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Body: io.NopCloser(body)}, nil
+		}).Check(t.Context(), location)
+		if read := body.Size() - int64(body.Len()); read != bound+1 {
+			t.Errorf("%d: %d bytes read, want %d", status, read, bound+1)
+		}
+	}
+}
+
 func TestCheckGivesUpOnASilentRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

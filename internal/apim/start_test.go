@@ -308,6 +308,18 @@ func TestStartEndsBeforeItsContext(t *testing.T) {
 	}
 }
 
+func TestATokenThatComesAfterTheWindowSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(transport(func(*http.Request) (*http.Response, error) { t.Error("sent"); return nil, io.EOF }))
+		o.Credential = &credential{get: func(context.Context) error { time.Sleep(2 * time.Minute); return nil }}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if a := newClient(t, o).Start(ctx, leg("backup"), point); a.Verdict != dr.Later {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
 type endless struct{ ctx context.Context }
 
 func (e endless) Read([]byte) (int, error) { <-e.ctx.Done(); return 0, e.ctx.Err() }

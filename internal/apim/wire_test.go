@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,12 @@ func (d *dialer) client() *http.Client {
 		return new(net.Dialer).DialContext(ctx, network, d.at)
 	}
 	return &http.Client{Transport: &http.Transport{DialContext: dial, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+}
+
+func (d *dialer) dialed() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.hosts)
 }
 
 // serve starts a TLS server, HTTP/2 included, that stands for every host there is.
@@ -80,8 +87,11 @@ func TestTheTokenGoesNowhereButToTheEndpoint(t *testing.T) {
 			t.Errorf("Check(%q): %+v", l, a)
 		}
 	}
-	if len(d.hosts) != 0 {
-		t.Fatalf("dialed %v", d.hosts)
+	if got := c.exchange(t.Context(), call{url: "https://contoso.example/x"}, "id"); got.err == nil || !got.unsent {
+		t.Errorf("the last gate: %+v", got)
+	}
+	if hosts := d.dialed(); len(hosts) != 0 {
+		t.Fatalf("dialed %v", hosts)
 	}
 	for _, status := range []int{202, 200, 301, 302, 303, 307, 308, 401} {
 		for _, l := range elsewhere {
@@ -91,23 +101,25 @@ func TestTheTokenGoesNowhereButToTheEndpoint(t *testing.T) {
 				w.WriteHeader(status)
 			}
 			mu.Unlock()
-			answers := []dr.Answer{c.Start(t.Context(), leg("backup"), point), c.Check(t.Context(), location), c.Service(t.Context(), instance)}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			answers := []dr.Answer{c.Start(ctx, leg("backup"), point), c.Check(ctx, location), c.Service(ctx, instance)}
+			cancel()
 			if at := answers[0].Location; at != "" {
 				t.Errorf("%d %q: Start leads to %q", status, l, at)
 			}
 			if at := answers[1].Location; at != "" && at != location {
 				t.Errorf("%d %q: Check leads to %q", status, l, at)
 			}
+			for _, host := range d.dialed() {
+				if host != "management.azure.com:443" {
+					t.Fatalf("%d %q: dialed %s", status, l, host)
+				}
+			}
 		}
 	}
 	for host := range bearers {
 		if host != "management.azure.com" {
 			t.Errorf("token sent to %s", host)
-		}
-	}
-	for _, host := range d.hosts {
-		if host != "management.azure.com:443" {
-			t.Errorf("dialed %s", host)
 		}
 	}
 	if len(bearers) == 0 {

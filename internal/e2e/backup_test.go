@@ -74,7 +74,7 @@ func TestOneTraceRunsFromTheCallToARMAndTheEvent(t *testing.T) {
 
 func TestARMsErrorComesThroughWhole(t *testing.T) {
 	t.Parallel()
-	stack.ARM.FailNext("errors", arm.Backup, arm.Error{Status: 400, Code: "ActivationFailed", Message: "Unable to activate API service at this time.\r\nParameter name: x"})
+	stack.ARM.FailNext("errors", arm.Backup, &arm.Error{Status: 400, Code: "ActivationFailed", Message: "Unable to activate API service at this time.\r\nParameter name: x"})
 	op := ended(t, startBackup(t, "errors").ID)
 	eventOnce(t, op)
 	if op.Outcome != "failed" || op.Error == nil || op.Error.Source != "arm" || op.Error.Code != "ActivationFailed" || !strings.HasSuffix(op.Error.Message, "\r\nParameter name: x") {

@@ -137,6 +137,9 @@ func (s *Stack) startAzurite(ctx context.Context, o Options, stateKey, backupKey
 	if s.Backups, err = azblob.NewClientFromConnectionString(s.Azurite.ConnectionString(BackupAccount, backupKey), nil); err != nil {
 		return err
 	}
+	if _, err = s.State.CreateContainer(ctx, StateContainer, nil); err != nil {
+		return err
+	}
 	_, err = s.Backups.CreateContainer(ctx, BackupContainer, nil)
 	return err
 }

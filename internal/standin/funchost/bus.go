@@ -12,7 +12,7 @@ import (
 
 const (
 	settleLimit   = 10 * time.Second // settling with a lost connection would block for 40 s
-	stopLimit     = time.Second      // for anything of the kind when the host stops
+	closeLimit    = time.Second
 	reconnectMin  = 100 * time.Millisecond
 	reconnectMax  = 5 * time.Second
 	renewalBuffer = 10 * time.Second // locks are renewed this long before they end, or at half time when that is later
@@ -53,7 +53,7 @@ func (h *Host) receive(ctx context.Context, f *function, slots chan struct{}) er
 	}
 	defer h.running.Go(func() {
 		s.inFlight.Wait()
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
 		_ = s.client.Close(closing) // nothing is left that an error could hurt
 	})
@@ -123,11 +123,10 @@ func (h *Host) deliver(ctx context.Context, f *function, s *busSession, m *azser
 	stop := h.keepLocked(ctx, f, s.receiver, m)
 	err := h.invoke(ctx, f, m.MessageID, body).err
 	stop()
-	limit := settleLimit
-	if ctx.Err() != nil {
-		limit = stopLimit
+	if err != nil && ctx.Err() != nil {
+		return // the host stops: the message stays locked, as when an instance is lost
 	}
-	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	if err == nil {
 		err = s.receiver.CompleteMessage(settling, m, nil)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -170,6 +171,7 @@ func run(t *testing.T, o Options, answer http.HandlerFunc) *rig {
 	o.Settings = settings
 	o.Event = func(e Event) { r.note(func() { r.events = append(r.events, e) }) }
 	o.Output = func(stream, line string) { r.note(func() { r.lines = append(r.lines, stream+": "+line) }) }
+	o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h, err := New(o)
 	if err != nil {
 		t.Fatal(err)

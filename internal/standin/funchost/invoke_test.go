@@ -165,6 +165,7 @@ func TestAnEmptyOrNullAnswerHangsUntilTheTimeoutWhichRestartsTheHandlerUnderItsS
 }
 
 func TestTimeoutsAreNotCountedAsCrashes(t *testing.T) {
+	t.Parallel()
 	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Hang": minuteTimer}), FunctionTimeout: 150 * time.Millisecond},
 		func(http.ResponseWriter, *http.Request) {})
 	for n := range 4 {

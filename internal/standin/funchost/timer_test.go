@@ -94,6 +94,7 @@ func TestTimersFireByTheirSchedule(t *testing.T) {
 }
 
 func TestAScheduledTimerReachesTheHandlerBySettings(t *testing.T) {
+	t.Parallel()
 	function := `{"bindings":[{"type":"timerTrigger","direction":"in","name":"tick","schedule":"%WHEN%","runOnStartup":true}]}`
 	var rec recorder
 	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Tick": function}), Settings: map[string]string{"WHEN": "* * * * * *"}}, rec.ServeHTTP)

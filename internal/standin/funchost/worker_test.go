@@ -63,6 +63,7 @@ func TestReadinessIsPolledUntilTheHandlerAnswers(t *testing.T) {
 }
 
 func TestAHandlerThatDoesNotAnswerInTimeCountsAsACrash(t *testing.T) {
+	t.Parallel()
 	host := strings.Replace(plainHost, `"enable`, `"initializationTimeout":"00:00:01","enable`, 1)
 	var slow atomic.Bool
 	slow.Store(true)
@@ -78,6 +79,7 @@ func TestAHandlerThatDoesNotAnswerInTimeCountsAsACrash(t *testing.T) {
 }
 
 func TestTwoCrashesAreRestartedAndTheThirdStopsTheHost(t *testing.T) {
+	t.Parallel()
 	r := run(t, Options{Root: stage(t, plainHost, map[string]string{"Nightly": minuteTimer})}, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Test-Exit", "2")
 	})

@@ -181,6 +181,7 @@ var listing = map[string]func(*testing.T, Fixture){
 		put(t, f.State, "operations/20261102/"+id(8)+".json", "{")
 		put(t, f.State, "operations/20261102/"+id(9)+".json", newer)
 		put(t, f.State, "operations/20261102/notes.txt", "not ours")
+		put(t, f.State, "operations/20261102/old/"+id(1)+".json", "{}")
 		put(t, f.State, "operations/20261103/"+strings.Replace(id(1), "1102", "1103", 1)+".json", "{")
 		var got []string
 		pages := 0
@@ -199,7 +200,7 @@ var listing = map[string]func(*testing.T, Fixture){
 		if !slices.Equal(got, want) {
 			t.Errorf("listed %v\nwant %v", got, want)
 		}
-		equal(t, "pages of ten blobs by three", pages, 4)
+		equal(t, "pages of eleven blobs by three", pages, 4)
 	},
 	"a day without records is an empty last page": func(t *testing.T, f Fixture) {
 		ops, next, err := f.Store.ListOperations(t.Context(), "20261102", "", 10)
