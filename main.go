@@ -67,7 +67,7 @@ func wire(c config.Config, log *slog.Logger) (*handlers.App, func(context.Contex
 	}
 	arm, err := apim.New(apim.Options{
 		Endpoint: c.Cloud.ARM().Endpoint, Audience: c.Cloud.ARM().Audience, APIVersion: c.APIVersion, Credential: credential,
-		Access: accessOf(c), Now: time.Now, NewID: uuid.NewString, Log: func(context.Context) *slog.Logger { return log },
+		Access: accessOf(c), Now: time.Now, NewID: uuid.NewString, Log: log,
 	})
 	if err != nil {
 		return nil, nil, err

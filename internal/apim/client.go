@@ -43,8 +43,8 @@ type Options struct {
 	Transport policy.Transporter
 	Access    func(account string) (Access, error) // of a storage account, by its bare name
 	Now       func() time.Time
-	NewID     func() string                      // a new UUID, for x-ms-client-request-id
-	Log       func(context.Context) *slog.Logger // knows the operation at work; nil: nothing is logged
+	NewID     func() string // a new UUID, for x-ms-client-request-id
+	Log       *slog.Logger  // nil: nothing is logged
 }
 
 // Client speaks to ARM. It is safe for concurrent use.
@@ -73,8 +73,7 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("api-version %q; accepted: a date such as %s, or one with -preview", o.APIVersion, DefaultAPIVersion)
 	}
 	if o.Log == nil {
-		silent := slog.New(slog.DiscardHandler)
-		o.Log = func(context.Context) *slog.Logger { return silent }
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	options := arm.ClientOptions{DisableRPRegistration: true} // it would register the provider and then repeat the call
 	options.Cloud = cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{

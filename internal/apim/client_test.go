@@ -98,9 +98,8 @@ func leg(verb dr.Verb) dr.Leg {
 
 const point = "20260102-backup-0123456789abcdef0123-s0-a1"
 
-func logInto(b *lockedBuffer) func(context.Context) *slog.Logger {
-	log := slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return func(context.Context) *slog.Logger { return log }
+func logInto(b *lockedBuffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 type lockedBuffer struct {

@@ -67,9 +67,9 @@ func (c *Client) send(ctx context.Context, k call) result {
 	if match := serviceShape.FindStringSubmatch(k.url); match != nil {
 		service = match[1]
 	}
-	log := c.o.Log(ctx).With("verb", k.verb, "service", service, "duration", c.o.Now().Sub(began), "clientRequestId", id, "traceparent", trace.From(ctx))
+	log := c.o.Log.With("verb", k.verb, "target", service, "durationMs", c.o.Now().Sub(began).Milliseconds(), "clientRequestId", id)
 	if got.err != nil {
-		log.Info("ARM did not answer", "error", got.why(), "sent", !got.unsent)
+		log.InfoContext(ctx, "ARM did not answer", "error", got.why(), "sent", !got.unsent)
 		return got
 	}
 	if k.body == nil && got.reply.status < http.StatusBadRequest {

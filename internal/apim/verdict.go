@@ -40,7 +40,7 @@ func (c *Client) started(r reply) dr.Answer {
 }
 
 // transient tells a 409 that passes from one that stays. ServiceLocked is recorded; PessimisticConcurrencyConflict is reported in
-// Azure/apiops#379; AnotherOperationInProgress is ARM's general code. ScopeLocked stays until somebody removes the lock.
+// Azure/apiops#379; that AnotherOperationInProgress may come is a guess. ScopeLocked stays until somebody removes the lock.
 func transient(e *dr.Error) bool {
 	switch strings.ToLower(e.Code) {
 	case "servicelocked", "pessimisticconcurrencyconflict", "anotheroperationinprogress":
@@ -103,8 +103,8 @@ func (c *Client) settled(r reply, location string) dr.Answer {
 	return a
 }
 
-// aboutTheGet tells whether an error speaks of the request for the operation's result and not of the operation. ARM marks what its
-// front door answered, before the service heard of it, with x-ms-failure-cause: gateway (recorded).
+// aboutTheGet tells whether an error speaks of the request for the operation's result and not of the operation. What ARM's front door
+// answered, before the service heard of it, has x-ms-failure-cause: gateway (recorded on a 404; its meaning is inferred).
 func aboutTheGet(e *dr.Error, h http.Header) bool {
 	code := strings.ToLower(e.Code)
 	return strings.EqualFold(h.Get("x-ms-failure-cause"), "gateway") || strings.Contains(code, "apiversion") || slices.Contains([]string{

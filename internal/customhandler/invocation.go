@@ -49,7 +49,7 @@ func InvocationFrom(ctx context.Context) Invocation {
 // begin returns the context of r with its invocation, whose ids go into every line, and its trace.
 func (rt *Router) begin(r *http.Request, function string) context.Context {
 	inv := Invocation{ID: invocationID(r), Function: function}
-	ctx := With(r.Context(), KeyFunction, function, KeyInvocation, inv.ID)
+	ctx := trace.Annotate(r.Context(), KeyFunction, function, KeyInvocation, inv.ID)
 	if got := r.Header.Values("Traceparent"); len(got) == 1 && validTraceParent(got[0]) {
 		inv.TraceParent = got[0]
 	} else if made, err := rt.newTraceParent(); err == nil {

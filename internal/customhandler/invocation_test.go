@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"apim-dr/internal/trace"
 )
 
 const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -91,7 +93,7 @@ func TestReadsOfRandDoNotOverlap(t *testing.T) {
 func TestWithAddsToTheLinesOfItsContextOnly(t *testing.T) {
 	b := newBench(Options{})
 	b.Message("RunOperation", func(ctx context.Context, _ MessageInvocation) error {
-		b.opts.Log.InfoContext(With(ctx, KeyOperation, "op-1", KeyService, "contoso-apim"), "inside")
+		b.opts.Log.InfoContext(trace.Annotate(ctx, KeyOperation, "op-1", KeyService, "contoso-apim"), "inside")
 		return nil
 	})
 	b.do(t, "POST", "/RunOperation", anyMessage)

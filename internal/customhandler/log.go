@@ -4,12 +4,11 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"slices"
 
 	"apim-dr/internal/trace"
 )
 
-// logHandler writes JSON lines, each with what its context knows: the invocation, what With added, and the trace.
+// logHandler writes JSON lines, each with what its context knows: the invocation, what trace.Annotate added, and the trace.
 type logHandler struct{ out, err slog.Handler }
 
 // NewLogHandler returns the handler of the program's log. Lines from level error on go to stderr, which the host logs as errors; the others to stdout,
@@ -19,29 +18,13 @@ func NewLogHandler(stdout, stderr io.Writer, level slog.Leveler) slog.Handler {
 	return logHandler{slog.NewJSONHandler(stdout, o), slog.NewJSONHandler(stderr, o)}
 }
 
-type attrsKey struct{}
-
-// With returns a context whose lines carry args (as in slog.Logger.With), too.
-func With(ctx context.Context, args ...any) context.Context {
-	var r slog.Record
-	r.Add(args...)
-	attrs := slices.Clone(attrsOf(ctx))
-	r.Attrs(func(a slog.Attr) bool { attrs = append(attrs, a); return true })
-	return context.WithValue(ctx, attrsKey{}, attrs)
-}
-
-func attrsOf(ctx context.Context) []slog.Attr {
-	attrs, _ := ctx.Value(attrsKey{}).([]slog.Attr)
-	return attrs
-}
-
 func (h logHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return h.out.Enabled(ctx, level)
 }
 
 func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 	r = r.Clone()
-	r.AddAttrs(attrsOf(ctx)...)
+	r.AddAttrs(trace.Attrs(ctx)...)
 	if id := traceID(trace.From(ctx)); id != "" {
 		r.AddAttrs(slog.String(KeyTrace, id))
 	}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"apim-dr/internal/trace"
 )
 
 // badEnvelope is a request of the host that cannot be read.
@@ -47,7 +49,7 @@ func (rt *Router) serveEnvelope(w http.ResponseWriter, r *http.Request, function
 	start := rt.opts.Now()
 	ctx := rt.begin(r, function)
 	run, args, err := rt.decode(w, r, function)
-	ctx = With(ctx, args...)
+	ctx = trace.Annotate(ctx, args...)
 	status := http.StatusOK
 	if err == nil {
 		deadline, cancel := context.WithTimeout(ctx, rt.opts.Timeout)

@@ -88,7 +88,7 @@ func TestKilled(t *testing.T) {
 			eventOnce(t, op)
 			heard := 0
 			for _, o := range stack.ARM.Operations() {
-				if strings.EqualFold(o.Service, tc.service) {
+				if strings.HasPrefix(o.BackupName, op.ID) {
 					heard++
 				}
 			}

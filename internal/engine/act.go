@@ -110,7 +110,7 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 				return err
 			}
 			// A storage account that stays away must not hold back the lock and the event.
-			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "operation", op.ID, "service", op.Service, "point", p.ID, "error", err)
+			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "point", p.ID, "error", err)
 		}
 	}
 	err := e.Store.MergeService(ctx, op.Service, func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, op.Service) })
@@ -123,7 +123,7 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	if err := e.Bus.Publish(ctx, dr.ResultEvent(op)); err != nil {
 		return err
 	}
-	e.Log.InfoContext(ctx, "result published", "operation", op.ID, "service", op.Service, "kind", op.Kind, "outcome", op.Outcome)
+	e.Log.InfoContext(ctx, "result published", "kind", op.Kind, "outcome", op.Outcome)
 	return e.Store.Unmark(ctx, op.ID)
 }
 

@@ -129,6 +129,7 @@ func (e *Engine) createOnce(ctx context.Context, op dr.Operation, start time.Tim
 // create writes marker, record and first wake, in this order: a marker without a record is swept up, a record without a wake is healed. From the
 // record on the operation is accepted, whatever becomes of the wake.
 func (e *Engine) create(ctx context.Context, op dr.Operation, start time.Time) (dr.Operation, error) {
+	ctx = about(ctx, op)
 	w := firstWake(op, start.Add(e.Timing.Lease))
 	if err := e.Store.Mark(ctx, w); err != nil {
 		return dr.Operation{}, err
@@ -140,9 +141,9 @@ func (e *Engine) create(ctx context.Context, op dr.Operation, start time.Time) (
 		return dr.Operation{}, err
 	}
 	if err := e.Bus.Wake(ctx, w, Operations, start); err != nil {
-		e.Log.WarnContext(ctx, "the first wake could not be sent; the watchdog will", "operation", op.ID, "service", op.Service, "error", err)
+		e.Log.WarnContext(ctx, "the first wake could not be sent; the watchdog will", "error", err)
 	}
-	e.Log.InfoContext(ctx, "created", "operation", op.ID, "service", op.Service, "kind", op.Kind, "trigger", op.Trigger, "start", start)
+	e.Log.InfoContext(ctx, "created", "kind", op.Kind, "trigger", op.Trigger, "start", start)
 	return op, nil
 }
 

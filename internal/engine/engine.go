@@ -41,15 +41,16 @@ func (e *Engine) Bury(ctx context.Context, w dr.Wake, why *dr.Error) error {
 }
 
 func (e *Engine) run(ctx context.Context, knock dr.Input) error {
+	ctx = trace.Annotate(ctx, "operation", knock.Wake.ID)
 	if knock.Wake.Location != "" && !e.ARM.Trusts(knock.Wake.Location) {
-		e.Log.WarnContext(ctx, "a message names a Location outside the configured endpoint; the stored one is used", "operation", knock.Wake.ID)
+		e.Log.WarnContext(ctx, "a message names a Location outside the configured endpoint; the stored one is used")
 		knock.Wake.Location = ""
 	}
 	knock.Nonce = e.Nonce()
 	in := knock
 	op, etag, err := e.Store.Operation(ctx, knock.Wake.ID)
 	for err == nil {
-		ctx = trace.With(ctx, op.Traceparent)
+		ctx = about(ctx, op)
 		next, act := dr.Step(e.Timing, op, in, e.Now())
 		if !reflect.DeepEqual(next, op) {
 			next.Rev, next.Writer = op.Rev+1, knock.Nonce
@@ -75,6 +76,11 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 		w.Attempt, w.Location = op.Leg().Attempt, in.Location
 	}
 	return e.later(ctx, w, err)
+}
+
+// about returns a context whose log lines, messages and ARM calls belong to the operation and its trace.
+func about(ctx context.Context, op dr.Operation) context.Context {
+	return trace.Annotate(trace.With(ctx, op.Traceparent), "operation", op.ID, "service", op.Service)
 }
 
 // do carries out one action. A dependency that cannot be reached is an error; the answers of ARM and of storage, whatever they are, go to Step.
@@ -105,7 +111,7 @@ func (e *Engine) do(ctx context.Context, op dr.Operation, act dr.Action, knock d
 		return dr.Input{}, e.finish(ctx, op)
 	}
 	if in.Verdict != "" {
-		e.Log.DebugContext(ctx, "answer", "operation", op.ID, "service", op.Service, "action", act.Do, "verdict", in.Verdict, "reason", in.Reason)
+		e.Log.DebugContext(ctx, "answer", "action", act.Do, "verdict", in.Verdict, "reason", in.Reason)
 	}
 	return in, err
 }
@@ -143,7 +149,7 @@ const sendBudget = 15 * time.Second
 
 // later ends an invocation that could not go on: something was out of reach, or the record is not ours to read.
 func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
-	log := e.Log.With("operation", w.ID, "error", cause)
+	log := e.Log.With("error", cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendBudget)
 	defer cancel()
 	at := e.Now().Add(e.Timing.Outage(w.Try))
@@ -176,7 +182,7 @@ func (e *Engine) told(ctx context.Context, before, after dr.Operation) {
 		return
 	}
 	leg := after.Leg()
-	args := []any{"operation", after.ID, "service", after.Service, "phase", after.Phase, "attempt", leg.Attempt}
+	args := []any{"phase", after.Phase, "attempt", leg.Attempt}
 	if after.Phase == dr.Done {
 		args = append(args, "kind", after.Kind, "outcome", after.Outcome, "seconds", after.EndedAt.Sub(after.CreatedAt).Seconds())
 		if after.Error != nil {

@@ -15,6 +15,7 @@ var (
 	ErrConflict   = errors.New("the record was changed by another writer")
 	ErrUnreadable = errors.New("the record cannot be read") // not JSON, or not of its shape
 	ErrNewer      = errors.New("the record was written by a newer version")
+	ErrCursor     = errors.New("the listing cannot be continued from there: begin it again")
 )
 
 // Store keeps records. Every write is conditional. An ETag is opaque.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/trace"
 )
 
 // Watch is one pass of the watchdog: it wakes operations that fell silent, frees locks of operations that are done, and sends ticks that were
@@ -29,14 +30,17 @@ func (e *Engine) Watch(ctx context.Context) error {
 
 // heal wakes an operation whose lease has run out, under a new epoch: a wake that is merely late then finds itself out of date.
 func (e *Engine) heal(ctx context.Context, m Marker) error {
+	ctx = trace.Annotate(ctx, "operation", m.Wake.ID)
 	op, etag, err := e.Store.Operation(ctx, m.Wake.ID)
-	log := e.Log.With("operation", m.Wake.ID, "service", op.Service)
+	if err == nil {
+		ctx = about(ctx, op)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		if e.Now().Sub(m.CreatedAt) < e.Timing.Orphan {
 			return nil // its creation may be under way
 		}
-		log.WarnContext(ctx, "a marker without a record is removed")
+		e.Log.WarnContext(ctx, "a marker without a record is removed")
 		if err = e.Store.UnmarkIf(ctx, m); errors.Is(err, ErrConflict) {
 			return nil
 		}
@@ -46,7 +50,7 @@ func (e *Engine) heal(ctx context.Context, m Marker) error {
 	case err != nil:
 		return err
 	case op.Phase == dr.Done:
-		log.WarnContext(ctx, "an operation that is done was not finished; finishing it")
+		e.Log.WarnContext(ctx, "an operation that is done was not finished; finishing it")
 		return e.finish(ctx, op)
 	}
 	healed := dr.Heal(op)
@@ -64,7 +68,7 @@ func (e *Engine) heal(ctx context.Context, m Marker) error {
 	if m.Wake.Attempt == w.Attempt && e.ARM.Trusts(m.Wake.Location) {
 		w.Location = m.Wake.Location
 	}
-	log.WarnContext(ctx, "an operation fell silent; waking it", "phase", op.Phase, "epoch", healed.Epoch, "strikes", healed.Strikes)
+	e.Log.WarnContext(ctx, "an operation fell silent; waking it", "phase", op.Phase, "epoch", healed.Epoch, "strikes", healed.Strikes)
 	if err := e.beat(ctx, w); err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (a azureBlobs) List(ctx context.Context, prefix, after string, limit int) (
 		err = failed("list", prefix, err)
 		var answer *azcore.ResponseError
 		if e := new(Error); after != "" && errors.As(err, &answer) && answer.StatusCode == http.StatusBadRequest && errors.As(err, &e) {
-			e.Kind = ErrCursor
+			e.Kind = engine.ErrCursor
 		}
 		return nil, "", err
 	}

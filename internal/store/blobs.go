@@ -14,8 +14,6 @@ var (
 	ErrCondition = errors.New("the blob is not in the state that the write asked for")
 	// ErrNoContainer says that the whole container is missing, so that nothing can be told of any blob in it.
 	ErrNoContainer = errors.New("the container does not exist: create it, or correct its name in the settings")
-	// ErrCursor says that a listing cannot go on from the place it was given.
-	ErrCursor = errors.New("the listing cannot be continued from there: begin it again")
 )
 
 // Blobs is the little that a Store needs of one container. Names are blob names, unescaped. ETags are opaque. Any error but those above and

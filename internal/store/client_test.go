@@ -224,10 +224,10 @@ func TestACursorThatStorageRefusesIsErrCursor(t *testing.T) {
 	s, _ := over(t, func(r *http.Request) (*http.Response, error) {
 		return answer(r, http.StatusBadRequest, "OutOfRangeInput", ""), nil
 	})
-	if _, _, err := s.ListOperations(t.Context(), "20261102", "made up", 10); !errors.Is(err, store.ErrCursor) {
+	if _, _, err := s.ListOperations(t.Context(), "20261102", "made up", 10); !errors.Is(err, engine.ErrCursor) {
 		t.Errorf("error is %v", err)
 	}
-	if _, _, err := s.ListOperations(t.Context(), "20261102", "", 10); err == nil || errors.Is(err, store.ErrCursor) {
+	if _, _, err := s.ListOperations(t.Context(), "20261102", "", 10); err == nil || errors.Is(err, engine.ErrCursor) {
 		t.Errorf("without a cursor: %v", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 type Error struct {
 	Op   string // create, read, replace, …
 	Blob string // its name; a prefix for list
-	Kind error  // engine.ErrNotFound, ErrCondition, ErrNoContainer, ErrCursor; nil: out of reach, or refused
+	Kind error  // engine.ErrNotFound, ErrCondition, ErrNoContainer, engine.ErrCursor; nil: out of reach, or refused
 	Err  error  // the client's
 }
 

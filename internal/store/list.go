@@ -19,7 +19,7 @@ var dayShape = regexp.MustCompile(`^[0-9]{8}$`)
 
 // ListOperations reads up to limit (1 to MostListed) records of a day (yyyymmdd, as in their ids) in the order of their ids, from where
 // next of an earlier call points (empty: from the first). next is empty after the last; before that a page may hold fewer than limit, even none.
-// A record that cannot be read, or that a newer version wrote, is left out and logged; Operation tells of it. ErrCursor when the listing
+// A record that cannot be read, or that a newer version wrote, is left out and logged; Operation tells of it. engine.ErrCursor when the listing
 // cannot go on from after.
 func (s *Store) ListOperations(ctx context.Context, day, after string, limit int) (ops []dr.Operation, next string, err error) {
 	if !dayShape.MatchString(day) {

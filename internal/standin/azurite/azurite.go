@@ -15,7 +15,6 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -65,7 +64,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Accounts != "" {
 		cmd.Env = append(cmd.Env, "AZURITE_ACCOUNTS="+o.Accounts)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in a terminal reaches the stack, which ends us in order
+	cmd.SysProcAttr = ownGroup() // Ctrl-C in a terminal reaches the stack, which ends us in order
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

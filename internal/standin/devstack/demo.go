@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -52,11 +53,10 @@ func (s *Story) Output(stream, text string) {
 	case l.Msg == "phase" && l.Phase == "verifying":
 		s.Tell("operation", "%s: ARM is done; looking at the blob", l.Service)
 	case l.Msg == "phase" && l.Phase == "done":
-		s.Tell("operation", "%s: %s %s", l.Service, l.Outcome, l.Reason)
+		s.Tell("operation", "%s: %s", l.Service, strings.TrimSpace(l.Outcome+" "+l.Reason))
 	case l.Msg == "result published":
 		s.Tell("operation", "%s: event → topic results, lock and marker removed", l.Service)
-	case l.Msg == "ARM answered" && l.Verb == "service": // the preflight and its like
-	case l.Msg == "ARM answered":
+	case l.Msg == "ARM answered" && l.Verb != "service":
 		s.Tell("arm", "%s: %s → %d", l.Service, l.Verb, l.Status)
 	case l.Level == "WARN" || l.Level == "ERROR":
 		s.Tell("warning", "%s", text)

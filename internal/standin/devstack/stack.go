@@ -110,6 +110,7 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 		"STATE_STORAGE":      s.Azurite.ConnectionString(StateAccount, stateKey),
 		"CREDENTIAL":         "managedIdentity",
 		"STAMP_REGION":       "northeurope",
+		"LOG_LEVEL":          "debug", // polls are told at this level only
 	}
 	maps.Copy(settings, localTiming)
 	maps.Copy(settings, o.Settings)

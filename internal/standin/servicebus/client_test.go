@@ -246,6 +246,14 @@ func TestAScheduledMessageArrivesWhenDueWithANewSequenceNumber(t *testing.T) {
 	}
 }
 
+func TestASoonerMessageDoesNotWaitForALaterOne(t *testing.T) {
+	b := start(t)
+	late, soon := time.Now().Add(time.Hour), time.Now().Add(100*time.Millisecond)
+	b.send("operations", &azservicebus.Message{ScheduledEnqueueTime: &late})
+	b.send("operations", &azservicebus.Message{ScheduledEnqueueTime: &soon})
+	b.receive(b.receiver("operations", receiveAndDelete), 1)
+}
+
 func TestADuplicateIsAcceptedAndDroppedAlsoWhenScheduled(t *testing.T) {
 	b := start(t)
 	later := time.Now().Add(time.Hour)

@@ -46,15 +46,18 @@ func (c *conn) run() {
 	writer.Go(c.write)
 	err := c.read(bufio.NewReaderSize(c.network, maxFrame))
 	c.server.log.Debug("connection ended", "remote", c.network.RemoteAddr(), "reason", err)
-	c.server.locked(func(now time.Time) {
-		for _, s := range c.sessions {
-			s.end(now)
-		}
-		delete(c.server.conns, c)
-	})
+	c.server.locked(c.forget)
 	_ = c.network.SetWriteDeadline(time.Now().Add(lastWords))
 	close(c.ended)
 	writer.Wait()
+}
+
+// forget stops all deliveries on the connection and ignores what it still says.
+func (c *conn) forget(now time.Time) {
+	for _, s := range c.sessions {
+		s.end(now)
+	}
+	delete(c.server.conns, c)
 }
 
 // write writes what others queue, and empty frames, until the connection ends.
@@ -117,7 +120,11 @@ func (c *conn) read(r *bufio.Reader) error {
 			c.send(0, amqp.Close)
 			return nil
 		}
-		c.server.locked(func(now time.Time) { c.handle(f, now) })
+		c.server.locked(func(now time.Time) {
+			if _, known := c.server.conns[c]; known {
+				c.handle(f, now)
+			}
+		})
 	}
 }
 

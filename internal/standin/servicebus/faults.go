@@ -18,13 +18,15 @@ func (f faults) take(e *broker.Entity) bool {
 	return true
 }
 
-// DropConnections cuts all connections without a word, as a network failure does.
+// DropConnections cuts all connections without a word. Locks stay; nothing that is sent
+// after the call goes to a receiver from before it.
 func (s *Server) DropConnections() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		_ = c.network.Close()
-	}
+	s.locked(func(now time.Time) {
+		for c := range s.conns {
+			c.forget(now)
+			_ = c.network.Close()
+		}
+	})
 }
 
 // DetachLinks detaches all senders and receivers of an entity with an AMQP error condition,

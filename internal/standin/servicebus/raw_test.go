@@ -185,6 +185,27 @@ func TestLinksAreRefusedWithTheRightCondition(t *testing.T) {
 	p.expect(amqp.End)
 }
 
+// The real client ends its session on any of these.
+func TestNothingIsSaidOnALinkAfterWeDetachedIt(t *testing.T) {
+	b := start(t)
+	b.send("operations", text("x"))
+	p := b.raw()
+	p.authorize("operations")
+	p.send(0, amqp.Attach, receiver("r", 1, "operations", "")...)
+	p.expect(amqp.Attach)
+	p.send(0, amqp.Flow, uint32(1), uint32(100), uint32(0), uint32(0), uint32(1), uint32(0), uint32(5))
+	delivery := p.expect(amqp.Transfer).Fields.Uint(1)
+	_, err := b.DetachLinks("operations", "amqp:link:detach-forced", "")
+	must(t, err)
+	p.expectDetach("amqp:link:detach-forced")
+	b.send("operations", text("y")) // there is credit, but no link
+	p.send(0, amqp.Disposition, true, delivery, nil, false, amqp.Describe(amqp.Accepted))
+	p.send(0, amqp.Detach, uint32(1), true)
+	p.send(0, amqp.End)
+	p.expect(amqp.End)
+	b.holds("operations", 2, 0, 0)
+}
+
 func TestATooLargeMessageDetachesTheLink(t *testing.T) {
 	b := start(t)
 	p := b.raw()

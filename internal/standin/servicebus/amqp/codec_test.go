@@ -87,7 +87,7 @@ var hostile = [][]byte{
 }
 
 func TestHostileBytesAreRefused(t *testing.T) {
-	var deep []byte // lists in lists
+	deep := []byte{0x40} // in lists in lists
 	for range 100 {
 		deep = append(binary.BigEndian.AppendUint32([]byte{0xd0}, uint32(len(deep)+4)), append([]byte{0, 0, 0, 1}, deep...)...)
 	}

@@ -238,6 +238,18 @@ func TestMessagesExpireUnlessTheyAreLocked(t *testing.T) {
 	}
 }
 
+func TestAMessageThatExpiredWhileLockedIsNotDeliveredAgain(t *testing.T) {
+	f := setup(t, []Queue{{Name: "q", DefaultTTL: 10 * time.Second}})
+	q := f.entity("q")
+	q.Send(t0, named("a"))
+	q.SetCredit(t0, f.consumer(), 9)
+	if err := q.Settle(at(10*time.Second), f.got[0].Token, Abandon, nil); err != nil {
+		t.Error(err)
+	}
+	f.want(f.ids(), "a0")
+	f.want(counts(q), "0 0 0")
+}
+
 func TestTopicsFanOutByFilterWhenTheMessageIsDue(t *testing.T) {
 	f := setup(t, nil, Topic{Name: "t", DuplicateWindow: time.Minute, Subscriptions: []Subscription{
 		{Queue: Queue{Name: "all"}}, {Queue: Queue{Name: "bad"}, Filter: map[string]string{"outcome": "failed"}},
