@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"apim-dr/internal/customhandler"
@@ -33,7 +34,10 @@ func (a *App) getOperation(w http.ResponseWriter, r *http.Request) {
 const (
 	listLimit    = 50
 	maxListLimit = 200
+	maxAfter     = 4096 // bytes
 )
+
+var afterIsWrong = customhandler.FieldError{Field: "after", Detail: "accepted: what nextLink holds"}
 
 type operationList struct {
 	Operations []operationView `json:"operations"`
@@ -61,6 +65,10 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	if inFlight != "" && inFlight != "true" && inFlight != "false" {
 		wrong = append(wrong, customhandler.FieldError{Field: "inFlight", Detail: "accepted: true or false"})
 	}
+	after := q.Get("after")
+	if len(after) > maxAfter || strings.ContainsFunc(after, func(c rune) bool { return c < ' ' || c > '~' }) {
+		wrong = append(wrong, afterIsWrong)
+	}
 	if len(wrong) > 0 {
 		customhandler.WriteProblem(w, r, customhandler.Problem{Status: http.StatusBadRequest, Title: "The query is not valid", Errors: wrong})
 		return
@@ -70,7 +78,7 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	if inFlight == "true" {
 		ops, err = a.inFlight(r.Context(), maxListLimit)
 	} else {
-		ops, next, err = a.Records.ListOperations(r.Context(), day.Format("20060102"), q.Get("after"), limit)
+		ops, next, err = a.Records.ListOperations(r.Context(), day.Format("20060102"), after, limit)
 	}
 	if err != nil {
 		a.refuse(w, r, err)

@@ -89,7 +89,7 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, engine.ErrNotFound):
 		p = customhandler.Problem{Status: http.StatusNotFound, Title: "No such operation", Detail: "List the operations of a day with GET /api/operations?day=2006-01-02."}
 	case errors.Is(err, engine.ErrCursor):
-		p = customhandler.Problem{Status: http.StatusBadRequest, Title: "The query is not valid", Errors: []customhandler.FieldError{{Field: "after", Detail: "accepted: what nextLink holds"}}}
+		p = customhandler.Problem{Status: http.StatusBadRequest, Title: "The query is not valid", Errors: []customhandler.FieldError{afterIsWrong}}
 	case errors.Is(err, engine.ErrNewer), errors.Is(err, engine.ErrUnreadable):
 		p = customhandler.Problem{Status: http.StatusInternalServerError, Title: "The record cannot be read", Detail: err.Error()}
 	default:

@@ -376,7 +376,7 @@ func TestRequestsCarryTraceAndIDsIntoTheLog(t *testing.T) {
 	if !strings.HasPrefix(h.Get("User-Agent"), "apim-dr ") {
 		t.Errorf("User-Agent %q", h.Get("User-Agent"))
 	}
-	for _, want := range []string{"level=INFO", "verb=backup", "service=contoso-eu", "status=202", "duration=", "requestId=req-1", "correlationId=cor-1", traceparent} {
+	for _, want := range []string{"level=INFO", "verb=backup", "target=contoso-eu", "status=202", "durationMs=", "requestId=req-1", "correlationId=cor-1"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in the log: %s", want, log.String())
 		}

@@ -59,6 +59,7 @@ func TestProxyingStreamsBothWays(t *testing.T) {
 		for lines := bufio.NewScanner(req.Body); lines.Scan(); {
 			heard <- lines.Text()
 		}
+		w.Header().Set("Content-Length", "11") // a chunked answer is flushed anyhow
 		for _, word := range []string{"three", "four"} {
 			fmt.Fprintln(w, word)
 			_ = http.NewResponseController(w).Flush()

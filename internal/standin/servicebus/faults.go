@@ -11,11 +11,9 @@ type faults map[*broker.Entity]int
 
 // take uses one up, if there is one.
 func (f faults) take(e *broker.Entity) bool {
-	if f[e] <= 0 {
-		return false
-	}
-	f[e]--
-	return true
+	hit := f[e] > 0
+	f[e] = max(0, f[e]-1)
+	return hit
 }
 
 // DropConnections cuts all connections without a word. Locks stay; nothing that is sent
