@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
@@ -209,4 +213,26 @@ func TestWithoutAKeyNothingOpens(t *testing.T) {
 			t.Errorf("%s: %s", route, resp.Status)
 		}
 	}
+}
+
+// What comes in over a queue is input as well: it is kept, or ignored, and nothing dies of it.
+func TestMessagesThatAreNotOursDoNoHarm(t *testing.T) {
+	t.Parallel()
+	sender, err := stack.Client.NewSender("operations", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close(t.Context())
+	for _, body := range []string{"nonsense", `{"v":1,"id":"20200101-backup-0123456789abcdef0123","epoch":0,"n":0,"try":0}`, `{"v":1,"tick":{"plan":"weekly","at":"2020-01-01T00:00:00Z"}}`} {
+		if err := sender.SendMessage(t.Context(), &azservicebus.Message{Body: []byte(body)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := sha256.Sum256([]byte("nonsense"))
+	waitFor(t, "it is quarantined", func() bool {
+		return blobExists(t, stack.State, devstack.StateContainer, "quarantine/"+hex.EncodeToString(sum[:]))
+	})
+	waitFor(t, "the others are dropped", func() bool {
+		return lines.has("operation that does not exist", "20200101-backup-0123456789abcdef0123") && lines.has("a tick that no plan has", "weekly")
+	})
 }

@@ -45,6 +45,7 @@ func TestProxyingKeepsTheRequestAndTheAnswerAsTheyAre(t *testing.T) {
 		got.Header.Get("X-Azure-Functions-InvocationId") == "" || got.Header.Get("X-Azure-Functions-HostVersion") == "" {
 		t.Errorf("headers %v", got.Header)
 	}
+	r.awaitCount(InvocationEnded, 1)
 	if end := r.endsOf("Backups")[0]; end.Status != http.StatusTeapot || end.Err != nil {
 		t.Errorf("event %+v", end)
 	}
@@ -203,6 +204,7 @@ func TestAFailedInvocationAnswers500AndAnUnreachableProxiedHandler502(t *testing
 		if res, _ := r.send("GET", "/api/Fn", ""); res.StatusCode != want {
 			t.Errorf("crash: %d, want %d", res.StatusCode, want)
 		}
+		r.awaitCount(InvocationEnded, 2)
 		if ends := r.endsOf("Fn"); ends[1].Err == nil {
 			t.Errorf("crash: %+v", ends[1])
 		}
@@ -252,6 +254,7 @@ func TestUnknownRoutesAndWrongMethodsAre404(t *testing.T) {
 		"Start": httpFunction(open + `,"route":"operations","methods":["post"]`), "Nightly": minuteTimer,
 	}
 	r := runReady(t, Options{Root: stage(t, plainHost, functions)}, fine)
+	called := 0
 	for request, want := range map[string]string{
 		"GET /api/operations": "List", "GET /api/operations/7": "List", "GET /api/operations/newest": "Newest", "POST /api/operations": "Start",
 		"POST /api/operations/7": "", "DELETE /api/operations": "", "GET /api/operations/7/x": "", "GET /api/Nightly": "", "POST /Nightly": "", "GET /operations": "",
@@ -262,12 +265,16 @@ func TestUnknownRoutesAndWrongMethodsAre404(t *testing.T) {
 			if res.StatusCode != http.StatusNotFound {
 				t.Errorf("%s: %d, want 404", request, res.StatusCode)
 			}
-		} else if ends := r.endsOf(want); res.StatusCode != http.StatusOK || len(ends) == 0 {
+			continue
+		}
+		called++
+		r.awaitCount(InvocationEnded, called)
+		if res.StatusCode != http.StatusOK || len(r.endsOf(want)) == 0 {
 			t.Errorf("%s: %d, %s was not called", request, res.StatusCode, want)
 		}
 	}
-	if n := len(r.endsOf("List")); n != 2 {
-		t.Errorf("List was called %d times, want 2", n)
+	if n := len(r.endsOf("List")); n != 2 || r.count(InvocationStarted) != called {
+		t.Errorf("List was called %d times, want 2; %d calls in all, want %d", n, r.count(InvocationStarted), called)
 	}
 	for _, path := range []string{"/", "/admin/host/ping"} {
 		if res, _ := r.send("GET", path, ""); res.StatusCode != http.StatusOK {

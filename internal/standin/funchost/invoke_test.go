@@ -178,16 +178,37 @@ func TestTimeoutsAreNotCountedAsCrashes(t *testing.T) {
 }
 
 func TestTheHostEndsRunningInvocations(t *testing.T) {
-	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Slow": minuteTimer})}, func(w http.ResponseWriter, req *http.Request) {
+	functions := map[string]string{"Slow": minuteTimer, "Hang": minuteTimer, "Http": httpFunction(open)}
+	answering := make(chan struct{}, 3)
+	r := runReady(t, Options{Root: stage(t, envelopeHost, functions)}, func(_ http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/hello" {
+			return
+		}
+		answering <- struct{}{}
 		if req.URL.Path == "/Slow" {
 			<-req.Context().Done()
-		}
+		} // the others answer nothing and hang
 	})
-	done := make(chan error, 1)
-	go func() { done <- r.Invoke(t.Context(), "Slow") }()
-	r.awaitCount(InvocationStarted, 1)
+	done := make(chan error, 3)
+	for _, name := range []string{"Slow", "Hang"} {
+		go func() { done <- r.Invoke(t.Context(), name) }()
+	}
+	go func() {
+		_, err := http.Get(r.URL() + "/api/Http")
+		done <- err
+	}()
+	for range 3 {
+		<-answering
+	}
 	r.cancel()
-	if err := <-done; err == nil {
-		t.Error("the invocation succeeded")
+	for range 3 {
+		select {
+		case err := <-done:
+			if err == nil {
+				t.Error("an invocation succeeded")
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("an invocation outlives the host")
+		}
 	}
 }

@@ -1,0 +1,98 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"apim-dr/internal/customhandler"
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+// recorder is an engine and a store that write down what they are asked for.
+type recorder struct {
+	Engine
+	Records
+	calls []string
+	err   error
+}
+
+func (r *recorder) note(call string) error { r.calls = append(r.calls, call); return r.err }
+
+func (r *recorder) Knock(_ context.Context, w dr.Wake) error { return r.note("knock " + w.ID) }
+func (r *recorder) Bury(_ context.Context, w dr.Wake, why *dr.Error) error {
+	return r.note("bury " + w.ID + " " + why.Code + " " + why.Message)
+}
+func (r *recorder) RunTick(_ context.Context, t dr.Tick, _ string) error {
+	return r.note("tick " + t.Plan)
+}
+func (r *recorder) TickLater(_ context.Context, t dr.Tick, _ error) error {
+	return r.note("tick later " + t.Plan)
+}
+func (r *recorder) Quarantine(_ context.Context, content []byte, reason string) error {
+	return r.note("quarantine " + string(content))
+}
+func (r *recorder) Operation(context.Context, string) (dr.Operation, string, error) {
+	return dr.Operation{}, "", r.err
+}
+
+func app(r *recorder) *App {
+	return &App{Engine: r, Records: r, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+}
+
+func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
+	const id = "20260105-backup-0123456789abcdef0123"
+	properties := map[string]string{"DeadLetterReason": "MaxDeliveryCountExceeded", "DeadLetterErrorDescription": "ten times"}
+	for _, tc := range []struct{ name, body, want, wantDead string }{
+		{"a wake", `{"v":1,"id":"` + id + `","epoch":0,"n":3,"try":0}`, "knock " + id, "bury " + id + " DeadLettered"},
+		{"a tick", `{"v":1,"tick":{"plan":"nightly","at":"2026-01-05T03:00:00Z","try":0}}`, "tick nightly", "tick later nightly"},
+		{"nonsense", `nonsense`, "quarantine nonsense", "quarantine nonsense"},
+		{"a newer version", `{"v":2,"id":"` + id + `"}`, `quarantine {"v":2,"id":"` + id + `"}`, `quarantine {"v":2,"id":"` + id + `"}`},
+	} {
+		r := &recorder{}
+		m := customhandler.MessageInvocation{Body: []byte(tc.body), MessageID: "m-1", DeliveryCount: 10, ApplicationProperties: properties}
+		for _, f := range []func(context.Context, customhandler.MessageInvocation) error{app(r).runOperation, app(r).pollOperation, app(r).deadLetter} {
+			if err := f(t.Context(), m); err != nil {
+				t.Errorf("%s: %v", tc.name, err)
+			}
+		}
+		if len(r.calls) != 3 || r.calls[0] != tc.want || r.calls[1] != tc.want || !strings.HasPrefix(r.calls[2], tc.wantDead) {
+			t.Errorf("%s: %q", tc.name, r.calls)
+		}
+		if tc.name == "a wake" && (!strings.Contains(r.calls[2], "MaxDeliveryCountExceeded") || !strings.Contains(r.calls[2], tc.body)) {
+			t.Errorf("the dead letter's reason and content are not kept: %s", r.calls[2])
+		}
+	}
+}
+
+func TestAMessageWhoseHandlingFailsIsDeliveredAgain(t *testing.T) {
+	r := &recorder{err: errors.New("no route to host")}
+	m := customhandler.MessageInvocation{Body: []byte("nonsense")}
+	if err := app(r).runOperation(t.Context(), m); !errors.Is(err, r.err) {
+		t.Errorf("completed although it was not even quarantined: %v", err)
+	}
+}
+
+func TestErrorsBecomeStatuses(t *testing.T) {
+	for err, want := range map[error]int{
+		engine.ErrNotFound: 404, engine.ErrUnreadable: 500, engine.ErrNewer: 500, engine.ErrKeyReused: 422, engine.ErrUnknownService: 404,
+		engine.ErrCursor: 400, errors.New("no route to host, key=secret"): 503,
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/api/operations/20260105-backup-0123456789abcdef0123", nil)
+		r.SetPathValue("id", "20260105-backup-0123456789abcdef0123")
+		app(&recorder{err: err}).getOperation(w, r)
+		if w.Code != want || w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%v: %d %s", err, w.Code, w.Body)
+		}
+		if want == 503 && (w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "secret")) {
+			t.Errorf("an outage: %v %s", w.Header(), w.Body)
+		}
+	}
+}
