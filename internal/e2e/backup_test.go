@@ -192,6 +192,20 @@ func TestBadRequestsEnqueueNothing(t *testing.T) {
 			t.Errorf("%s: %s %s", route, resp.Status, body)
 		}
 	}
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		r, err := http.NewRequestWithContext(t.Context(), method, stack.Host.URL()+"/api/backups", strings.NewReader(`{"service":"bad"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("x-functions-key", devstack.FunctionKey)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := drain(t, resp); resp.StatusCode != 405 || resp.Header.Get("Allow") != "POST" || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %s %v %s", method, resp.Status, resp.Header, body)
+		}
+	}
 	for _, query := range []string{"day=yesterday", "limit=0", "limit=1000", "inFlight=perhaps", "after=%00"} {
 		if resp, body := get(t, "/api/operations?"+query); resp.StatusCode != 400 || resp.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %s %s", query, resp.Status, body)

@@ -87,7 +87,12 @@ func (h *Host) Run(ctx context.Context) error {
 	h.running.Go(func() { h.runTriggers(ctx) })
 	err = h.supervise(ctx)
 	cancel()
-	_ = server.Close() // the listener may be closed already
+	// The invocations are ended; their callers hear of it.
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	if server.Shutdown(closing) != nil {
+		_ = server.Close() // an error tells nothing new
+	}
 	h.running.Wait()
 	h.client.CloseIdleConnections()
 	return err
