@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"apim-dr/internal/standin/child"
 )
 
 // Account and Key are Azurite's well-known development account and key, published by Microsoft.
@@ -64,7 +66,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Accounts != "" {
 		cmd.Env = append(cmd.Env, "AZURITE_ACCOUNTS="+o.Accounts)
 	}
-	cmd.SysProcAttr = ownGroup() // Ctrl-C in a terminal reaches the stack, which ends us in order
+	cmd.SysProcAttr = child.Attr()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -14,5 +14,6 @@
 //   - <name>__fullyQualifiedNamespace connections cannot work without Microsoft Entra and are refused.
 //   - Keys come from Options; of the admin API there are only /admin/host/ping and POST /admin/functions/<timer function>.
 //   - Messages in flight when the host stops stay locked until their locks expire, as when an instance is lost; nothing is drained.
-//   - The handler is stopped with SIGKILL, with its process group; unix only.
+//   - The handler is stopped with SIGKILL, with its process group; unix only. A host that is killed itself
+//     leaves its handler behind.
 package funchost

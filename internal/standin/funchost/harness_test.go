@@ -40,6 +40,13 @@ type hello struct {
 }
 
 func handlerMain(control string) int {
+	go func(parent int) { // a test binary that panics cannot end its handlers
+		for range time.Tick(200 * time.Millisecond) {
+			if os.Getppid() != parent {
+				os.Exit(6)
+			}
+		}
+	}(os.Getppid())
 	dir, _ := os.Getwd()
 	raw, _ := json.Marshal(hello{Env: os.Environ(), Args: os.Args[1:], Dir: dir})
 	res, err := http.Post(control+"/hello", "application/json", strings.NewReader(string(raw)))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/google/uuid"
 )
 
 func TestTheHandlerGetsTokensAsFromAppService(t *testing.T) {
@@ -33,7 +34,8 @@ func TestTheHandlerGetsTokensAsFromAppService(t *testing.T) {
 	t.Setenv("IDENTITY_ENDPOINT", env["IDENTITY_ENDPOINT"])
 	t.Setenv("IDENTITY_HEADER", env["IDENTITY_HEADER"])
 	// The real client, as the handler uses it.
-	credential, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ID: azidentity.ClientID("11111111-2222-3333-4444-555555555555")})
+	id := uuid.NewString() // azidentity caches tokens by it for the life of the process
+	credential, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ID: azidentity.ClientID(id)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func TestTheHandlerGetsTokensAsFromAppService(t *testing.T) {
 	if token.Token != "token-1" || !token.ExpiresOn.Equal(expires) {
 		t.Errorf("token %q until %s", token.Token, token.ExpiresOn)
 	}
-	if got := <-asked; got != "https://management.azure.com 11111111-2222-3333-4444-555555555555" {
+	if got := <-asked; got != "https://management.azure.com "+id {
 		t.Errorf("asked for %q", got)
 	}
 	const good = "/msi/token?api-version=2019-08-01&resource=https://management.azure.com"

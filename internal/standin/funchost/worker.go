@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"apim-dr/internal/standin/child"
 )
 
 const (
@@ -152,7 +154,7 @@ func (h *Host) start() (*worker, error) {
 	if w.cmd.Dir = h.app.host.CustomHandler.Description.WorkingDirectory; !strings.HasPrefix(w.cmd.Dir, "/") {
 		w.cmd.Dir = h.app.root + "/" + w.cmd.Dir
 	}
-	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its children can be killed with it
+	w.cmd.SysProcAttr = child.Attr()
 	stdout, err := w.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
