@@ -94,7 +94,7 @@ func Step(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 		case in.Wake.Epoch != op.Epoch && !repairs:
 			return op, Action{}
 		case in.Buried && !repairs:
-			return unearth(op.clone(), in, now)
+			return unearth(t, op.clone(), in, now)
 		}
 		return knock(t, op.clone(), in, now)
 	}
@@ -260,13 +260,13 @@ func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 }
 
 // unearth handles a knock whose message had died: its reason is kept, and the operation goes on under a new epoch.
-func unearth(op Operation, in Input, now time.Time) (Operation, Action) {
+func unearth(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	if op.Phase == Queued && op.Leg().Attempt == 0 {
 		return op.end(Failed, in.Error, now)
 	}
 	op.note(now, in.why())
 	op.Epoch++
-	return op, Action{Do: Sleep, At: now}
+	return op, Action{Do: Sleep, At: now.Add(t.OutageMost)}
 }
 
 // Heal is the watchdog's step for an operation that fell silent: a new epoch, so that a wake that is still on its way is ignored.

@@ -114,7 +114,9 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 		}
 	}
 	err := e.Store.MergeService(ctx, op.Service, func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, op.Service) })
-	if err != nil {
+	if errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNewer) { // can be rebuilt: it must not hold back the lock and the event
+		e.Log.ErrorContext(ctx, "what is remembered of the service cannot be merged; going on without", "error", err)
+	} else if err != nil {
 		return err
 	}
 	if err := e.Store.Unlock(ctx, op.Service, op.ID); err != nil {

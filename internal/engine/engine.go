@@ -49,6 +49,9 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 	knock.Nonce = e.Nonce()
 	in := knock
 	op, etag, err := e.Store.Operation(ctx, knock.Wake.ID)
+	if err != nil {
+		return e.unread(ctx, knock.Wake, err)
+	}
 	for err == nil {
 		ctx = about(ctx, op)
 		next, act := dr.Step(e.Timing, op, in, e.Now())
@@ -56,7 +59,11 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 			next.Rev, next.Writer = op.Rev+1, knock.Nonce
 			etag, err = e.Store.SaveOperation(ctx, next, etag)
 			if errors.Is(err, ErrConflict) { // another invocation was here: its record, from the top
-				if op, etag, err = e.Store.Operation(ctx, op.ID); in.To != dr.Start || op.Phase != dr.Starting || op.Leg().Claim.Nonce != knock.Nonce {
+				var now dr.Operation
+				if now, etag, err = e.Store.Operation(ctx, op.ID); err != nil {
+					break // in stays: the answer to our POST travels in the next wake
+				}
+				if op = now; in.To != dr.Start || op.Phase != dr.Starting || op.Leg().Claim.Nonce != knock.Nonce {
 					in = knock // only the answer to our own POST is still worth hearing
 				}
 				continue
@@ -72,6 +79,9 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 		}
 	}
 	w := knock.Wake
+	if op.Epoch != w.Epoch { // our own step has begun a new epoch: a wake of the old one would be ignored
+		w.Epoch, w.N = op.Epoch, 0
+	}
 	if in.To == dr.Start && in.Verdict == dr.Still { // the one fact that must not be lost with the save
 		w.Attempt, w.Location = op.Leg().Attempt, in.Location
 	}
@@ -147,24 +157,25 @@ func queueOf(op dr.Operation) Queue {
 // sendBudget bounds the last send of an invocation whose own time may be over.
 const sendBudget = 15 * time.Second
 
-// later ends an invocation that could not go on: something was out of reach, or the record is not ours to read.
+// unread ends an invocation whose operation could not be loaded.
+func (e *Engine) unread(ctx context.Context, w dr.Wake, cause error) error {
+	switch {
+	case errors.Is(cause, ErrNotFound):
+		e.Log.WarnContext(ctx, "a message for an operation that does not exist is dropped", "error", cause)
+		return nil
+	case errors.Is(cause, ErrUnreadable):
+		e.Log.ErrorContext(ctx, "the record of an operation cannot be read; its message is quarantined", "error", cause)
+		return e.quarantineWake(ctx, w, cause)
+	}
+	return e.later(ctx, w, cause)
+}
+
+// later ends an invocation that could not go on: something was out of reach, or is not ours to read.
 func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
-	log := e.Log.With("error", cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendBudget)
 	defer cancel()
 	at := e.Now().Add(e.Timing.Outage(w.Try))
-	switch {
-	case errors.Is(cause, ErrNotFound):
-		log.WarnContext(ctx, "a message for an operation that does not exist is dropped")
-		return nil
-	case errors.Is(cause, ErrUnreadable):
-		log.ErrorContext(ctx, "the record of an operation cannot be read; its message is quarantined")
-		return e.quarantineWake(ctx, w, cause)
-	case errors.Is(cause, ErrNewer):
-		log.WarnContext(ctx, "the record was written by a newer version and is left alone; looking again later", "at", at)
-	default:
-		log.WarnContext(ctx, "cannot go on now; trying again later", "at", at)
-	}
+	e.Log.WarnContext(ctx, "cannot go on now; trying again later", "at", at, "error", cause)
 	w.Try++
 	queue := Operations
 	if w.Location != "" {
