@@ -173,11 +173,18 @@ func prepared(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 	case OK:
 		return op.intend(t, in, now)
 	case Later:
-		op.Waiting = in.Reason
-		return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.Busy))}
+		return op.yield(t, in, now)
 	default:
 		return op.end(Rejected, in.Error, now)
 	}
+}
+
+// yield gives the lock back for a while. It changes the record, so that of two invocations of one operation the one that yields and the one
+// that goes on cannot both save: a lock freed by the first would no longer protect the second's POST.
+func (op Operation) yield(t Timing, in Input, now time.Time) (Operation, Action) {
+	op.Waiting = in.Reason
+	op.Yields++
+	return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.Busy))}
 }
 
 // intend writes down that a POST follows. From here on a kill leaves the question whether ARM heard it.
@@ -204,8 +211,7 @@ func started(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 		return op, Action{Do: Sleep, At: NextPoll(now, now, in.Retry, 0), Location: in.Location}
 	case in.Verdict == Later && leg.Lost == 0:
 		op.progress(Queued)
-		op.Waiting = in.Reason
-		return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.Busy))}
+		return op.yield(t, in, now)
 	case in.Verdict == No && leg.Lost == 0:
 		return op.end(Failed, in.Error, now)
 	}

@@ -128,7 +128,7 @@ func TestStep(t *testing.T) {
 		"a redelivery of another epoch repeats it, too":  {slices.Concat(inFlight, []said{knocks(time.Minute), armFails, {0, Input{Wake: Wake{Epoch: 9}}}}), Done, Finish, 0, Failed},
 		"a message of another epoch is out of date":      {slices.Concat(inFlight, []said{{time.Minute, Input{Wake: Wake{Epoch: 1}}}}), Running, Nothing, 0, ""},
 		"a dead letter before any POST fails":            {[]said{{0, Input{Buried: true, Answer: Answer{Error: Failure("DeadLettered", "x")}}}}, Done, Finish, 0, Failed},
-		"a dead letter after a POST only wakes":          {slices.Concat(begun, []said{{0, Input{Buried: true, Answer: Answer{Error: Failure("DeadLettered", "x")}}}}), Starting, Sleep, 0, ""},
+		"a dead letter after a POST only wakes":          {slices.Concat(begun, []said{{0, Input{Buried: true, Answer: Answer{Error: Failure("DeadLettered", "x")}}}}), Starting, Sleep, 5 * time.Minute, ""},
 		"a dead letter of another epoch is out of date":  {[]said{{0, Input{Buried: true, Wake: Wake{Epoch: 1}}}}, Queued, Nothing, 0, ""},
 		"a dead letter of an operation done finishes it": {slices.Concat(inFlight, []said{knocks(time.Minute), armFails, {0, Input{Buried: true, Answer: Answer{Error: Failure("DeadLettered", "x")}}}}), Done, Finish, 0, Failed},
 	} {

@@ -10,14 +10,15 @@ import (
 )
 
 // lock ensures the marker, with a fresh lease so that the watchdog keeps still during the POST, and takes the service's lock.
-func (e *Engine) lock(ctx context.Context, op dr.Operation, w dr.Wake) (dr.Answer, error) {
+func (e *Engine) lock(ctx context.Context, op dr.Operation, knock dr.Input) (dr.Answer, error) {
+	w := knock.Wake
 	w.ID, w.Epoch, w.Lease = op.ID, op.Epoch, e.Now().Add(e.Timing.Lease)
 	if err := e.beat(ctx, w); err != nil {
 		return dr.Answer{}, err
 	}
-	holder, err := e.Store.Lock(ctx, op.Service, op.ID)
+	holder, err := e.Store.Lock(ctx, op.Service, op.ID, knock.Nonce)
 	if err == nil && holder != op.ID {
-		holder, err = e.inherit(ctx, op, holder)
+		holder, err = e.inherit(ctx, op, holder, knock.Nonce)
 	}
 	if err != nil {
 		return dr.Answer{}, err
@@ -29,11 +30,11 @@ func (e *Engine) lock(ctx context.Context, op dr.Operation, w dr.Wake) (dr.Answe
 }
 
 // inherit takes the lock over from an operation that is done, or that has no record: one that is at work has a record, for it was read before the lock was taken.
-func (e *Engine) inherit(ctx context.Context, op dr.Operation, holder string) (string, error) {
+func (e *Engine) inherit(ctx context.Context, op dr.Operation, holder, invocation string) (string, error) {
 	other, _, err := e.Store.Operation(ctx, holder)
 	switch {
 	case errors.Is(err, ErrNotFound), err == nil && other.Phase == dr.Done:
-		return e.Store.TakeOver(ctx, op.Service, holder, op.ID)
+		return e.Store.TakeOver(ctx, op.Service, holder, op.ID, invocation)
 	case err == nil, errors.Is(err, ErrNewer), errors.Is(err, ErrUnreadable):
 		return holder, nil
 	}

@@ -99,7 +99,7 @@ func (e *Engine) do(ctx context.Context, op dr.Operation, act dr.Action, knock d
 	var err error
 	switch act.Do {
 	case dr.Lock:
-		in.Answer, err = e.lock(ctx, op, knock.Wake)
+		in.Answer, err = e.lock(ctx, op, knock)
 	case dr.Prepare:
 		in.Answer = e.prepare(ctx, op)
 	case dr.Start:
@@ -111,7 +111,7 @@ func (e *Engine) do(ctx context.Context, op dr.Operation, act dr.Action, knock d
 	case dr.Verify:
 		in.Answer = e.verify(ctx, op)
 	case dr.Yield:
-		if err = e.Store.Unlock(ctx, op.Service, op.ID); err == nil {
+		if err = e.Store.Yield(ctx, op.Service, op.ID, knock.Nonce); err == nil {
 			err = e.sleep(ctx, op, act, knock.Wake)
 		}
 		return dr.Input{}, err

@@ -128,6 +128,61 @@ func TestEveryMessageTwice(t *testing.T) {
 	}
 }
 
+// A message that comes twice can be handled twice at the same time. The first invocation stands still at any call; the second goes as far as its
+// POST; while that is on its way the first goes on to its end, and then another operation on the service has its turn. ARM never has two of ours.
+func TestAnotherInvocationInBetween(t *testing.T) {
+	for _, seen := range []string{"Succeeded", "Updating"} { // by the first invocation; the second sees an idle service
+		for k := 1; ; k++ {
+			w := newWorld(t, "contoso-eu")
+			s := w.services["contoso-eu"]
+			one, two := w.backup("contoso-eu"), w.backup("contoso-eu")
+			knock := func(id string) {
+				if err := w.e.Knock(t.Context(), dr.Wake{V: 1, ID: id, Lease: t0.Add(time.Hour)}); err != nil {
+					t.Error(err)
+				}
+			}
+			if s.view.State = seen; seen == "Updating" {
+				knock(one.ID) // the record tells already what it waits for
+			}
+			stands, goOn, over := make(chan bool, 2), make(chan bool), make(chan bool)
+			w.calls = 0
+			w.between = map[int]func(){k: func() { stands <- true; <-goOn }}
+			go func() {
+				knock(one.ID)
+				stands <- false
+				close(over)
+			}()
+			stood := <-stands
+			w.between = nil
+			if stood {
+				s.view.State = "Succeeded"
+				w.inPost = func() {
+					s.view.State = seen
+					close(goOn)
+					<-over
+					s.view.State = "Succeeded"
+					knock(two.ID)
+				}
+				knock(one.ID)
+				if w.inPost != nil { // it did not come to a POST
+					w.inPost = nil
+					close(goOn)
+				}
+			}
+			<-over
+			s.view.State = "Succeeded"
+			w.run(24 * time.Hour)
+			if wrong := w.check(2); len(wrong) > 0 {
+				t.Fatalf("%s, first invocation stands at call %d: POSTs %v\n%s", seen, k, w.posts, strings.Join(wrong, "\n"))
+			}
+			if !stood {
+				t.Logf("%s: %d places", seen, k-1)
+				break
+			}
+		}
+	}
+}
+
 // Correct without duplicate detection: it only saves work.
 func TestWithoutDuplicateDetection(t *testing.T) {
 	for k := 1; k < 60; k++ {

@@ -38,11 +38,14 @@ type Store interface {
 	// UnmarkIf deletes a marker that still has its ETag; ErrConflict.
 	UnmarkIf(ctx context.Context, m Marker) error
 
-	// Lock takes the lock of a service and returns its holder: operation, or whoever has it.
-	Lock(ctx context.Context, service, operation string) (holder string, err error)
+	// Lock takes the lock of a service for an invocation of operation and returns its holder: operation, or whoever has it. What another
+	// invocation of operation holds becomes this one's.
+	Lock(ctx context.Context, service, operation, invocation string) (holder string, err error)
 	// TakeOver gives the lock to operation if holder still has it; otherwise it tells who has it.
-	TakeOver(ctx context.Context, service, holder, operation string) (newHolder string, err error)
-	// Unlock frees the lock if operation has it; otherwise it does nothing.
+	TakeOver(ctx context.Context, service, holder, operation, invocation string) (newHolder string, err error)
+	// Yield frees the lock if operation has it through this very invocation; otherwise it does nothing.
+	Yield(ctx context.Context, service, operation, invocation string) error
+	// Unlock frees the lock of an operation that is done, whichever of its invocations took it; if another operation has it, it does nothing.
 	Unlock(ctx context.Context, service, operation string) error
 	// Locks lists the locks, service to holder.
 	Locks(ctx context.Context) (map[string]string, error)

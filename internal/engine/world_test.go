@@ -53,11 +53,13 @@ type world struct {
 	events  map[string][]dr.Event
 	calls   int
 	killAt  map[int]bool
+	between map[int]func() // what others do just before a call
 	busDown func() error
 	hook    func(op, key string) error // of the store
 
 	services map[string]*instance
 	posts    []string // points POSTed, in order
+	inPost   func()   // what others do while a POST is on its way
 	overlaps int
 	takes    time.Duration // how long ARM works
 	onPost   func() (answer *dr.Answer, accepted bool)
@@ -106,7 +108,13 @@ func newWorld(t *testing.T, services ...string) *world {
 func (w *world) call() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.calls++; w.killAt[w.calls] {
+	w.calls++
+	if f := w.between[w.calls]; f != nil {
+		w.mu.Unlock()
+		f()
+		w.mu.Lock()
+	}
+	if w.killAt[w.calls] {
 		w.dead = true
 	}
 	if w.dead {
@@ -208,6 +216,10 @@ func (w *world) Service(_ context.Context, resourceID string) dr.Answer {
 func (w *world) Start(_ context.Context, leg dr.Leg, point string) dr.Answer {
 	if w.call() != nil {
 		return noAnswer
+	}
+	if f := w.inPost; f != nil {
+		w.inPost = nil
+		f()
 	}
 	answer, accepted := (*dr.Answer)(nil), true
 	if w.onPost != nil {

@@ -142,7 +142,7 @@ func TestTrouble(t *testing.T) {
 			_, _, read := s.Operation(t.Context(), id)
 			_, create := s.CreateOperation(t.Context(), operation)
 			_, save := s.SaveOperation(t.Context(), operation, `"1"`)
-			_, lock := s.Lock(t.Context(), "contoso-eu", id)
+			_, lock := s.Lock(t.Context(), "contoso-eu", id, "n1")
 			_, tick := s.LastTick(t.Context(), "nightly")
 			_, list := s.Markers(t.Context())
 			w := dr.Wake{V: 1, ID: id}

@@ -96,7 +96,7 @@ func goldens(t *testing.T) map[string][]byte {
 	take("recovery-point", "recovery-points/contoso-eu/"+p.ID+".json")
 	no(s.MergeService(t.Context(), "contoso-eu", func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, "contoso-eu") }))
 	take("service", "services/contoso-eu")
-	_, err := s.Lock(t.Context(), "contoso-eu", op.ID)
+	_, err := s.Lock(t.Context(), "contoso-eu", op.ID, "n1")
 	no(err)
 	take("lock", "locks/contoso-eu")
 	no(s.MoveTick(t.Context(), "nightly", at(0)))

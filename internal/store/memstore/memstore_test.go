@@ -40,7 +40,7 @@ func TestAFailureBeforeAWriteLeavesNothingAndOneAfterItLosesTheAnswerOnly(t *tes
 			}
 			return nil
 		})
-		if _, err := s.Lock(t.Context(), "contoso-eu", id); !errors.Is(err, down) {
+		if _, err := s.Lock(t.Context(), "contoso-eu", id, "n1"); !errors.Is(err, down) {
 			t.Errorf("%s: error is %v", when, err)
 		}
 		s.Fail(nil)

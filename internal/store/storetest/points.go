@@ -104,7 +104,7 @@ var layout = map[string]func(*testing.T, Fixture){
 	"every record lies where the layout says": func(t *testing.T, f Fixture) {
 		must(f.Store.CreateOperation(t.Context(), operation(1, "me")))(t)
 		ok(t, f.Store.Mark(t.Context(), wake(1)))
-		must(f.Store.Lock(t.Context(), "Contoso-EU", id(1)))(t)
+		must(f.Store.Lock(t.Context(), "Contoso-EU", id(1), "n1"))(t)
 		ok(t, f.Store.PutPoint(t.Context(), point(f, 1)))
 		ok(t, f.Store.MergeService(t.Context(), "Contoso-EU", newest(1)))
 		must(f.Store.Remember(t.Context(), "cafe", claim(1)))(t)
@@ -121,13 +121,13 @@ var layout = map[string]func(*testing.T, Fixture){
 		if got := names(t, f.Backups); !slices.Equal(got, []string{id(1) + "-s0-a1.apimdr.json"}) {
 			t.Errorf("beside the backups: %v", got)
 		}
-		equal(t, "lock", text(t, f.State, "locks/contoso-eu"), `{"operation":"`+id(1)+`"}`)
+		equal(t, "lock", text(t, f.State, "locks/contoso-eu"), `{"operation":"`+id(1)+`","invocation":"n1"}`)
 		equal(t, "lease in clear", listed(t, f, "active/").Metadata["leaseuntil"], "2026-11-02T03:01:30Z")
 	},
 	"a name from outside never becomes a path, and is listed as it was": func(t *testing.T, f Fixture) {
 		hostile := []string{"../operations/x", "a/b", "..", ".", "%2e%2e%2f", "a b+c", "~2e", "é✓", "a?b#c", "x\x00\n", `"\`}
 		for i, name := range hostile {
-			equal(t, name, must(f.Store.Lock(t.Context(), name, id(i)))(t), id(i))
+			equal(t, name, must(f.Store.Lock(t.Context(), name, id(i), "n1"))(t), id(i))
 			ok(t, f.Store.MergeService(t.Context(), name, newest(i)))
 			ok(t, f.Store.MoveTick(t.Context(), name, created))
 			must(f.Store.Remember(t.Context(), name, claim(i)))(t)
@@ -144,7 +144,7 @@ var layout = map[string]func(*testing.T, Fixture){
 			equal(t, "holder of "+name, held[name], id(i))
 		}
 		for _, name := range []string{"", strings.Repeat("x", 1000)} {
-			if _, err := f.Store.Lock(t.Context(), name, id(1)); err == nil {
+			if _, err := f.Store.Lock(t.Context(), name, id(1), "n1"); err == nil {
 				t.Errorf("a name of %d letters was taken", len(name))
 			}
 		}
