@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -137,7 +139,8 @@ func accessOf(c config.Config) func(account string) (apim.Access, error) {
 
 func fleetOf(c config.Config) engine.Fleet {
 	var f engine.Fleet
-	for name, p := range c.Fleet.Plans {
+	for _, name := range slices.Sorted(maps.Keys(c.Fleet.Plans)) {
+		p := c.Fleet.Plans[name]
 		s := c.Fleet.Storages[p.Storage]
 		f.Plans = append(f.Plans, engine.Plan{
 			Name: name, Schedule: p.Schedule, Spread: p.Spread, Within: p.Deadline, Storage: dr.Storage{Account: s.Account, Container: s.Container},

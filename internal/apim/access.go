@@ -44,7 +44,7 @@ func (c *Client) body(s dr.Storage, point string) (*request, *dr.Error) {
 	case access.Mode == AccessKey && access.Key != nil:
 		r.AccessKey = access.Key()
 		known = r.AccessKey != ""
-		if c.o.APIVersion < oldest { // recorded without it
+		if c.o.APIVersion < oldestWithAccess {
 			r.AccessType = ""
 		}
 	case access.Mode == UserAssigned:

@@ -22,16 +22,8 @@ import (
 // DefaultAPIVersion is the newest stable api-version of API Management that has backup and restore (2024-05-01 swagger).
 const DefaultAPIVersion = "2024-05-01"
 
-// oldest is the first api-version that public Azure has kept since June 2024.
-const oldest = "2021-08-01"
-
-// Warning tells what is wrong with an api-version, or "" for a good one.
-func Warning(apiVersion string) string {
-	if apiVersion >= oldest {
-		return ""
-	}
-	return fmt.Sprintf("api-version %s: versions before %s have been retired in public Azure since June 2024; use %s", apiVersion, oldest, DefaultAPIVersion)
-}
+// oldestWithAccess is the first api-version whose requests with a storage key name accessType; earlier ones are recorded without it.
+const oldestWithAccess = "2021-08-01"
 
 // Options is what a Client needs. Credential, Access, Now and NewID are required.
 type Options struct {

@@ -153,16 +153,6 @@ func TestNewNamesTheOptionThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestWarningIsForRetiredVersionsOnly(t *testing.T) {
-	for version, warned := range map[string]bool{
-		"2014-02-14": true, "2021-04-01-preview": true, "2021-08-01": false, DefaultAPIVersion: false, "2025-01-01-preview": false,
-	} {
-		if got := Warning(version); (got != "") != warned {
-			t.Errorf("Warning(%s) = %q", version, got)
-		}
-	}
-}
-
 func TestNoAnswerNamesTheURLOrASecretOfAnError(t *testing.T) {
 	var log lockedBuffer
 	o := options(transport(func(r *http.Request) (*http.Response, error) {

@@ -5,10 +5,9 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-)
 
-// maxLocation bounds a Location in bytes: it travels in messages. ARM's rules speak of URLs of 4 KB and more.
-const maxLocation = 32 << 10
+	"apim-dr/internal/dr"
+)
 
 // endpoint is where ARM is: scheme and host, and a port that is never empty; base has no slash at its end.
 type endpoint struct{ base, scheme, host, port string }
@@ -36,7 +35,7 @@ func portOf(u *url.URL) string {
 // trusts tells whether target leads to the endpoint and nowhere else, and goes out byte for byte: a URL that net/http would re-encode
 // (ARM's Locations hold a double slash and %3D, recorded) would be another Location.
 func (e endpoint) trusts(target string) bool {
-	if len(target) > maxLocation || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }) {
+	if len(target) > dr.MaxLocation || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }) {
 		return false
 	}
 	u, err := url.Parse(target)

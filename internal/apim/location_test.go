@@ -3,6 +3,8 @@ package apim
 import (
 	"strings"
 	"testing"
+
+	"apim-dr/internal/dr"
 )
 
 // untrusted are Locations that must never see a token, for an endpoint https://management.azure.com.
@@ -17,7 +19,7 @@ var untrusted = []string{
 	"https://[::1]/x", "https://%6danagement.azure.com.contoso.example/x", "https://management%2eazure.com/x", "https://management.azure.com%00.contoso.example/x",
 	" https://management.azure.com/x", "https://management.azure.com/x ", "https://management.azure.com/a b", "https://management.azure.com/x\r\nHost: contoso.example",
 	"https://management.azure.com/x#fragment", "https://management.azure.com/x#", "https://management.azure.com/ü", "https://management.azure.com/%zz",
-	"https://management.azure.com", "https://management.azure.com?x", "https://management.azure.com/" + strings.Repeat("x", maxLocation),
+	"https://management.azure.com", "https://management.azure.com?x", "https://management.azure.com/" + strings.Repeat("x", dr.MaxLocation),
 	"https://management.azure.com/{x}", `https://management.azure.com/"`, // net/http would re-encode them
 }
 

@@ -158,7 +158,7 @@ func (e exchange) sameRequest(t *testing.T, r *http.Request, version string) {
 	if err := json.Unmarshal(text, &body); err != nil {
 		t.Error(err)
 	}
-	if body["accessType"] == string(AccessKey) && version >= oldest {
+	if body["accessType"] == string(AccessKey) && version >= oldestWithAccess {
 		delete(body, "accessType")
 	}
 	if !reflect.DeepEqual(body, e.RequestBody) {

@@ -14,10 +14,9 @@ import (
 
 // What a message may hold. The bounds keep a MessageID under the 128 characters of Service Bus.
 const (
-	maxMessage  = 32 << 10 // bytes
-	maxLocation = 4 << 10  // bytes
-	maxName     = 64       // bytes of an operation's id or a plan's name
-	maxCount    = 1e9
+	maxMessage = 32 << 10 // bytes
+	maxName    = 64       // bytes of an operation's id or a plan's name
+	maxCount   = 1e9
 )
 
 // ErrMalformed is content that no version of apim-dr sends. It will not get better: keep it and go on.
@@ -50,7 +49,7 @@ func Encode(m Message) ([]byte, error) {
 	if m.Wake != nil {
 		w := *m.Wake
 		w.V = dr.Version
-		if !printable(w.Location, maxLocation) {
+		if !printable(w.Location, dr.MaxLocation) {
 			w.Location = "" // a hint: the record has one too
 		}
 		m.Wake = &w
@@ -106,7 +105,7 @@ func (m Message) check() error {
 		fault = "the id is not that of an operation"
 	case w != nil && (min(w.Epoch, w.N, w.Try, w.Attempt) < 0 || max(w.Epoch, w.N, w.Try, w.Attempt) > maxCount):
 		fault = "a number of a wake is out of range"
-	case w != nil && !printable(w.Location, maxLocation):
+	case w != nil && !printable(w.Location, dr.MaxLocation):
 		fault = "the Location of a wake has more than 4096 bytes, or some that are not printable"
 	default:
 		return nil

@@ -70,7 +70,7 @@ func foreign() map[string]string {
 		"a negative epoch":    `{"v":1,"id":"` + id + `","epoch":-1}`,
 		"a huge number":       `{"v":1,"id":"` + id + `","n":5000000000}`,
 		"a fraction":          `{"v":1,"id":"` + id + `","n":1.5}`,
-		"a long Location":     `{"v":1,"id":"` + id + `","location":"https://contoso.example/` + strings.Repeat("x", maxLocation) + `"}`,
+		"a long Location":     `{"v":1,"id":"` + id + `","location":"https://contoso.example/` + strings.Repeat("x", dr.MaxLocation) + `"}`,
 		"a line in Location":  `{"v":1,"id":"` + id + `","location":"https://contoso.example/\r\nHost: x"}`,
 		"no plan":             `{"v":1,"tick":{"at":"2026-11-23T02:00:00Z"}}`,
 		"a long plan":         `{"v":1,"tick":{"plan":"` + strings.Repeat("x", maxName+1) + `","at":"2026-11-23T02:00:00Z"}}`,
@@ -100,7 +100,7 @@ func TestANewerMessageIsToldFromABrokenOne(t *testing.T) {
 
 func TestALocationThatNoReceiverWouldTakeIsLeftOut(t *testing.T) {
 	w := wake()
-	w.Location += strings.Repeat("x", maxLocation)
+	w.Location += strings.Repeat("x", dr.MaxLocation)
 	body, err := Encode(Message{Wake: &w})
 	if err != nil {
 		t.Fatal(err)

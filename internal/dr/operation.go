@@ -40,7 +40,7 @@ type Outcome string
 const (
 	Succeeded Outcome = "succeeded" // ARM said so and the result was seen
 	Failed    Outcome = "failed"    // ARM said so, or the result is not there
-	Rejected  Outcome = "rejected"  // never sent to ARM
+	Rejected  Outcome = "rejected"  // ARM never took it
 	Unknown   Outcome = "unknown"   // ARM cannot confirm either way
 )
 

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// MaxLocation bounds a Location in bytes: it travels in messages. ARM's rules speak of URLs of 4 KB and more.
+const MaxLocation = 8 << 10
+
 // Wake is a message that knocks at an operation. It decides nothing: the record knows what comes next. A wake message is input
 // from outside; its Location is only followed to the configured ARM endpoint.
 type Wake struct {

@@ -12,7 +12,9 @@ import (
 // lock ensures the marker, with a fresh lease so that the watchdog keeps still during the POST, and takes the service's lock.
 func (e *Engine) lock(ctx context.Context, op dr.Operation, knock dr.Input) (dr.Answer, error) {
 	w := knock.Wake
-	w.ID, w.Epoch, w.Lease = op.ID, op.Epoch, e.Now().Add(e.Timing.Lease)
+	if lease := e.Now().Add(e.Timing.Lease); w.Lease.Before(lease) {
+		w.Lease = lease
+	}
 	if err := e.beat(ctx, w); err != nil {
 		return dr.Answer{}, err
 	}
@@ -130,10 +132,10 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	return e.Store.Unmark(ctx, op.ID)
 }
 
-func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, cause error) error {
+func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, cause fmt.Stringer) error {
 	content, err := json.Marshal(w)
 	if err != nil {
 		return err
 	}
-	return e.Store.Quarantine(ctx, content, cause.Error())
+	return e.Store.Quarantine(ctx, content, cause.String())
 }

@@ -82,7 +82,7 @@ type Request struct {
 }
 
 // Backup creates a backup operation for an HTTP call and enqueues it. The same key with the same body is the same operation. ErrUnknownService,
-// ErrKeyReused; any other error means that nothing was accepted.
+// ErrKeyReused; after any other error the caller does not know whether it was accepted, and a key makes asking again safe.
 func (e *Engine) Backup(ctx context.Context, r Request) (dr.Operation, error) {
 	now := e.Now()
 	s, plan, err := e.Fleet.service(r.Service)
@@ -121,9 +121,16 @@ func (e *Engine) createOnce(ctx context.Context, op dr.Operation, start time.Tim
 	case err != nil:
 		return dr.Operation{}, err
 	case was.Phase == dr.Queued && was.Leg().Attempt == 0: // perhaps killed before its first wake
-		return was, e.Bus.Wake(ctx, firstWake(was, start.Add(e.Timing.Lease)), Operations, start)
+		e.wakeFirst(about(ctx, was), firstWake(was, start.Add(e.Timing.Lease)), start)
 	}
 	return was, nil
+}
+
+// wakeFirst sends the first wake. The operation is accepted already, so that a failure is the watchdog's to mend.
+func (e *Engine) wakeFirst(ctx context.Context, w dr.Wake, start time.Time) {
+	if err := e.Bus.Wake(ctx, w, Operations, start); err != nil {
+		e.Log.WarnContext(ctx, "the first wake could not be sent; the watchdog will", "error", err)
+	}
 }
 
 // create writes marker, record and first wake, in this order: a marker without a record is swept up, a record without a wake is healed. From the
@@ -140,9 +147,7 @@ func (e *Engine) create(ctx context.Context, op dr.Operation, start time.Time) (
 	} else if err != nil {
 		return dr.Operation{}, err
 	}
-	if err := e.Bus.Wake(ctx, w, Operations, start); err != nil {
-		e.Log.WarnContext(ctx, "the first wake could not be sent; the watchdog will", "error", err)
-	}
+	e.wakeFirst(ctx, w, start)
 	e.Log.InfoContext(ctx, "created", "kind", op.Kind, "trigger", op.Trigger, "start", start)
 	return op, nil
 }

@@ -129,6 +129,21 @@ func TestAnIdempotencyKeyIsOneOperation(t *testing.T) {
 	w.mustHold(1)
 }
 
+// It was accepted with its record: the caller's retry hears that, even if no message can be sent.
+func TestARetryDuringAnOutageOfTheBusIsAccepted(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.busDown = func() error { return errors.New("no route to host") }
+	r := engine.Request{Service: "contoso-eu", KeyHash: strings.Repeat("a", 64), BodyHash: "b1"}
+	for range 2 {
+		if _, err := w.e.Backup(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	w.busDown = nil
+	w.run(time.Hour)
+	w.mustHold(1)
+}
+
 // Killed anywhere while it is created: the caller got no answer, and its retry with the same key is the same operation.
 func TestAKilledCreationIsRepaired(t *testing.T) {
 	for k := 1; ; k++ {

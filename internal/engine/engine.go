@@ -50,7 +50,7 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 	in := knock
 	op, etag, err := e.Store.Operation(ctx, knock.Wake.ID)
 	if err != nil {
-		return e.unread(ctx, knock.Wake, err)
+		return e.unread(ctx, knock, err)
 	}
 	for err == nil {
 		ctx = about(ctx, op)
@@ -158,14 +158,18 @@ func queueOf(op dr.Operation) Queue {
 const sendBudget = 15 * time.Second
 
 // unread ends an invocation whose operation could not be loaded.
-func (e *Engine) unread(ctx context.Context, w dr.Wake, cause error) error {
+func (e *Engine) unread(ctx context.Context, knock dr.Input, cause error) error {
+	w := knock.Wake
 	switch {
+	case errors.Is(cause, ErrNotFound) && knock.Buried:
+		e.Log.ErrorContext(ctx, "a dead letter for an operation that does not exist is quarantined", "error", cause)
+		return e.quarantineWake(ctx, w, knock.Error)
 	case errors.Is(cause, ErrNotFound):
 		e.Log.WarnContext(ctx, "a message for an operation that does not exist is dropped", "error", cause)
 		return nil
 	case errors.Is(cause, ErrUnreadable):
 		e.Log.ErrorContext(ctx, "the record of an operation cannot be read; its message is quarantined", "error", cause)
-		return e.quarantineWake(ctx, w, cause)
+		return e.quarantineWake(ctx, w, dr.Failure("Unreadable", cause.Error()))
 	}
 	return e.later(ctx, w, cause)
 }
@@ -177,6 +181,12 @@ func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
 	at := e.Now().Add(e.Timing.Outage(w.Try))
 	e.Log.WarnContext(ctx, "cannot go on now; trying again later", "at", at, "error", cause)
 	w.Try++
+	if !w.Lease.After(at) {
+		w.Lease = at.Add(e.Timing.Lease)
+		if err := e.beat(ctx, w); err != nil { // it is the store, perhaps, that is out of reach: then the watchdog wakes it once too often
+			e.Log.DebugContext(ctx, "the lease could not be moved", "error", err)
+		}
+	}
 	queue := Operations
 	if w.Location != "" {
 		queue = Polls

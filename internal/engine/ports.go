@@ -27,7 +27,7 @@ type Store interface {
 	// SaveOperation replaces a record that still has etag; ErrConflict, ErrNotFound.
 	SaveOperation(ctx context.Context, op dr.Operation, etag string) (newETag string, err error)
 
-	// Mark creates the marker of an operation in flight; one that is there stays as it is.
+	// Mark creates the marker of an operation in flight, or does what Beat does to one that is there.
 	Mark(ctx context.Context, w dr.Wake) error
 	// Beat moves the marker's lease and keeps the wake that was sent last; ErrNotFound when there is no marker.
 	Beat(ctx context.Context, w dr.Wake) error

@@ -47,6 +47,9 @@ func (e *Engine) heal(ctx context.Context, m Marker) error {
 		return err
 	case errors.Is(err, ErrNewer):
 		return nil
+	case errors.Is(err, ErrUnreadable): // nothing that a machine could do; told on every pass
+		e.Log.ErrorContext(ctx, "the record of an operation in flight cannot be read: see what ARM says, then delete its record, its marker and its lock", "error", err)
+		return nil
 	case err != nil:
 		return err
 	case op.Phase == dr.Done:
@@ -84,7 +87,7 @@ func (e *Engine) freeLocks(ctx context.Context) error {
 		if err == nil && op.Phase == dr.Done {
 			err = e.Store.Unlock(ctx, service, holder)
 		}
-		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNewer) {
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNewer) && !errors.Is(err, ErrUnreadable) {
 			errs = append(errs, err)
 		}
 	}

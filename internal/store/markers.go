@@ -32,7 +32,11 @@ func (s *Store) Mark(ctx context.Context, w dr.Wake) error {
 	if err != nil {
 		return err
 	}
-	return createOnce(ctx, s.blobs, markerName(w.ID), Content{Body: []byte("{}"), Metadata: metadata})
+	_, err = s.blobs.Create(ctx, markerName(w.ID), Content{Body: []byte("{}"), Metadata: metadata})
+	if errors.Is(err, ErrCondition) { // moving it gives it a new ETag, too: the watchdog will not take it for the orphan it saw
+		err = s.blobs.SetMetadata(ctx, markerName(w.ID), metadata)
+	}
+	return err
 }
 
 // Beat implements engine.Store. Where two invocations beat, the later one stays: a lease that is off by one wake costs a wake.
