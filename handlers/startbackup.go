@@ -19,8 +19,9 @@ type backupRequest struct {
 }
 
 const (
-	maxReason = 500 // characters
-	maxKey    = 255 // characters of an Idempotency-Key
+	maxService = 50  // characters, as API Management has it
+	maxReason  = 500 // characters
+	maxKey     = 255 // characters of an Idempotency-Key
 )
 
 // startBackup answers 202 with the operation, which then goes its own way.
@@ -30,7 +31,7 @@ func (a *App) startBackup(w http.ResponseWriter, r *http.Request) {
 		customhandler.WriteProblem(w, r, *p)
 		return
 	}
-	key := r.Header.Get("Idempotency-Key")
+	key := strings.Join(r.Header.Values("Idempotency-Key"), "\n") // of two of them the line break makes a mistake
 	if wrong := body.mistakes(key); len(wrong) > 0 {
 		customhandler.WriteProblem(w, r, customhandler.Problem{Status: http.StatusBadRequest, Title: "The request is not valid", Detail: "Correct what errors names; nothing was started.", Errors: wrong})
 		return
@@ -54,8 +55,8 @@ func (a *App) startBackup(w http.ResponseWriter, r *http.Request) {
 
 func (b backupRequest) mistakes(key string) []customhandler.FieldError {
 	var wrong []customhandler.FieldError
-	if b.Service == "" {
-		wrong = append(wrong, customhandler.FieldError{Field: "service", Detail: "is missing; accepted: the name of a service of the fleet"})
+	if b.Service == "" || len(b.Service) > maxService {
+		wrong = append(wrong, customhandler.FieldError{Field: "service", Detail: "is missing or too long; accepted: the name of a service of the fleet"})
 	}
 	if len([]rune(b.Reason)) > maxReason || strings.ContainsFunc(b.Reason, unicode.IsControl) {
 		wrong = append(wrong, customhandler.FieldError{Field: "reason", Detail: "accepted: up to 500 characters in one line"})

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -100,7 +102,11 @@ func (r reply) words(d document) *dr.Error {
 	if d.Error != nil {
 		e = *d.Error
 	}
-	return &dr.Error{Source: "arm", Code: r.clean(e.Code), Message: r.clean(strings.Join(e.lines(), "\n")), Status: r.status}
+	message := r.clean(strings.Join(e.lines(), "\n"))
+	if len(message) > maxErrorBody { // it stands twice in the record, which must stay readable
+		message = strings.ToValidUTF8(message[:maxErrorBody], "") + "…"
+	}
+	return &dr.Error{Source: "arm", Code: r.clean(e.Code), Message: message, Status: r.status}
 }
 
 func (e armError) lines() (lines []string) {
@@ -167,7 +173,9 @@ func redact(text string) string { return secrets.ReplaceAllString(text, redacted
 // clean is text without secrets: ARM's errors quote parameters (recorded).
 func (r reply) clean(text string) string {
 	if r.secret != "" {
-		text = strings.ReplaceAll(text, r.secret, redacted)
+		for _, form := range []string{r.secret, url.QueryEscape(r.secret), html.EscapeString(r.secret)} {
+			text = strings.ReplaceAll(text, form, redacted)
+		}
 	}
 	return redact(text)
 }

@@ -27,7 +27,7 @@ var trusted = []string{
 	location, later, "https://management.azure.com/", "https://management.azure.com/x?", "https://management.azure.com//x", "https://management.azure.com/a/../b",
 	"https://management.azure.com:443/x", "https://MANAGEMENT.azure.com/x", "HTTPS://management.azure.com/x",
 	"https://management.azure.com/x%3D%3d?api-version=2014-02-14&t=1&c=MII_-.&s=a%2Bb&h=c~", "https://management.azure.com/x==;a,b(c)!$&'*+:@?x=%7B{|}",
-	"https://management.azure.com/" + strings.Repeat("x", 8<<10),
+	"https://management.azure.com/" + strings.Repeat("x", 7<<10),
 }
 
 func TestTrustsTheEndpointOnly(t *testing.T) {

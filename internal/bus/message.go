@@ -54,7 +54,7 @@ func Encode(m Message) ([]byte, error) {
 		}
 		m.Wake = &w
 	}
-	if err := m.check(); err != nil {
+	if err := m.check(maxCount); err != nil {
 		return nil, err
 	}
 	if t := m.Tick; t != nil {
@@ -86,27 +86,27 @@ func Decode(body []byte) (Message, error) {
 	if in.Tick != nil {
 		m = Message{Tick: &dr.Tick{V: in.V, Plan: in.Tick.Plan, At: in.Tick.At.UTC(), Try: in.Tick.Try}}
 	}
-	if err := m.check(); err != nil {
+	if err := m.check(maxCount / 2); err != nil {
 		return Message{}, err
 	}
 	return m, nil
 }
 
-func (m Message) check() error {
+func (m Message) check(most int) error {
 	fault := ""
 	switch w, t := m.Wake, m.Tick; {
 	case (w == nil) == (t == nil):
 		fault = "neither or both of wake and tick"
 	case t != nil && (t.Plan == "" || !printable(t.Plan, maxName)):
 		fault = "a plan's name has 1 to 64 printable bytes"
-	case t != nil && (t.At.Year() < 2000 || t.At.Year() > 2999 || t.Try < 0 || t.Try > maxCount):
+	case t != nil && (t.At.Year() < 2000 || t.At.Year() > 2999 || t.Try < 0 || t.Try > most):
 		fault = "the time or the try of a tick is out of range"
 	case w != nil && (len(w.ID) > maxName || !dr.ValidID(w.ID)):
 		fault = "the id is not that of an operation"
-	case w != nil && (min(w.Epoch, w.N, w.Try, w.Attempt) < 0 || max(w.Epoch, w.N, w.Try, w.Attempt) > maxCount):
+	case w != nil && (min(w.Epoch, w.N, w.Try, w.Attempt) < 0 || max(w.Epoch, w.N, w.Try, w.Attempt) > most):
 		fault = "a number of a wake is out of range"
 	case w != nil && !printable(w.Location, dr.MaxLocation):
-		fault = "the Location of a wake has more than 4096 bytes, or some that are not printable"
+		fault = "the Location of a wake is too long, or some that are not printable"
 	default:
 		return nil
 	}

@@ -23,8 +23,6 @@ type Config struct {
 	State      State
 	Credential Credential
 	Timing     dr.Timing
-	// BackupSchedule is that of plans without one of their own. It and WatchdogSchedule are also what the functions' timers use.
-	BackupSchedule, WatchdogSchedule dr.Schedule
 	// Port is where the Functions host expects the handler, on loopback.
 	Port     int
 	LogLevel slog.Level
@@ -72,14 +70,12 @@ func Load(environ []string, readFile func(string) ([]byte, error)) (Config, erro
 	}
 	b := &builder{settings: s, env: env, m: m, keys: map[string]Secret{}}
 	c := Config{
-		Cloud:            newCloud(s),
-		APIVersion:       s.APIVersion,
-		ServiceBus:       ServiceBus{ConnectionString: s.Bus, Namespace: s.BusNamespace},
-		State:            State{ConnectionString: s.State, Endpoint: strings.TrimRight(s.StateEndpoint, "/"), Container: s.StateContainer},
-		BackupSchedule:   ncrontab(s.BackupSchedule),
-		WatchdogSchedule: ncrontab(s.WatchdogSchedule),
-		StampRegion:      regionName(cmp.Or(s.StampRegion, s.RegionName)),
-		StorageKeys:      b.keys,
+		Cloud:       newCloud(s),
+		APIVersion:  s.APIVersion,
+		ServiceBus:  ServiceBus{ConnectionString: s.Bus, Namespace: s.BusNamespace},
+		State:       State{ConnectionString: s.State, Endpoint: strings.TrimRight(s.StateEndpoint, "/"), Container: s.StateContainer},
+		StampRegion: regionName(cmp.Or(s.StampRegion, s.RegionName)),
+		StorageKeys: b.keys,
 	}
 	c.Port, _ = strconv.Atoi(s.Port)
 	_ = c.LogLevel.UnmarshalText([]byte(s.LogLevel))
@@ -89,6 +85,7 @@ func Load(environ []string, readFile func(string) ([]byte, error)) (Config, erro
 	if root, text := b.fleetText(readFile); root != "" {
 		b.root = root
 		c.Fleet = b.build(decodeFleet(root, text, m))
+		b.idleFields(c.Fleet)
 	}
 	if s.Port == "" {
 		m.add("FUNCTIONS_CUSTOMHANDLER_PORT", "not set; this program is started by the Azure Functions host, which sets it; on this machine, run: make run")
@@ -99,7 +96,7 @@ func Load(environ []string, readFile func(string) ([]byte, error)) (Config, erro
 	if s.TimeZone != "" && !strings.EqualFold(s.TimeZone, "UTC") {
 		b.warnings = append(b.warnings, "WEBSITE_TIME_ZONE: is "+held(s.TimeZone)+"; schedules are read as UTC here, so remove it or the host's timers fire at other times")
 	}
-	c.Warnings = b.warnings
+	c.Warnings = append(b.warnings, env.unknownTimings()...)
 	if err := m.err(); err != nil {
 		return Config{}, err
 	}
@@ -155,6 +152,9 @@ func newTiming(s settings, m *mistakes) dr.Timing {
 	}
 	if t.Invocation >= serviceBusLock {
 		m.add("TIMING_INVOCATION", "holds %v; accepted: less than %v, the lock of a Service Bus message", t.Invocation, serviceBusLock)
+	}
+	if t.PostWindow >= t.Invocation {
+		m.add("TIMING_POST_WINDOW", "holds %v; accepted: less than TIMING_INVOCATION, which is %v", t.PostWindow, t.Invocation)
 	}
 	if t.OutageFirst > t.OutageMost {
 		m.add("TIMING_OUTAGE_FIRST", "holds %v; accepted: at most TIMING_OUTAGE_MOST, which is %v", t.OutageFirst, t.OutageMost)

@@ -34,6 +34,14 @@ const (
 }`
 )
 
+// The warnings that the good fleet gets, and any TIMING_ variable that is no setting.
+const (
+	allIdle = "FLEET: this version reads and checks, but does not act on yet: plans.*.retention (nothing is deleted), plans.*.notDuring (backups are started in it too), " +
+		"services[].secondaries (nothing is restored into them), services[].drillInstance (no drill runs)"
+	noTiming = "is no setting and changes nothing; known: TIMING_INVOCATION, TIMING_POST_WINDOW, TIMING_SETTLE, TIMING_LOOK, TIMING_BUSY, TIMING_LEASE, TIMING_START_WITHIN, " +
+		"TIMING_BLOB_MISSING, TIMING_VERIFY_AGAIN, TIMING_VERIFY, TIMING_BLIND, TIMING_OUTAGE_FIRST, TIMING_OUTAGE_MOST, TIMING_WATCHDOG_GRACE, TIMING_ORPHAN"
+)
+
 // settingsWith is a good environment with changes; an empty value takes a setting away.
 func settingsWith(changes map[string]string) []string {
 	all := map[string]string{"FLEET": fleet, "SERVICEBUS": bus, "STATE_STORAGE": state, "BACKUP_KEY": key, "FUNCTIONS_CUSTOMHANDLER_PORT": "7080"}
@@ -101,25 +109,15 @@ func TestAGoodConfigurationIsReadWhole(t *testing.T) {
 	if c.Port != 7080 || c.LogLevel != slog.LevelDebug || c.StampRegion != "northeurope" || c.APIVersion != "2024-05-01" || c.Credential.Kind != ManagedIdentity {
 		t.Errorf("got %+v", c)
 	}
-	if len(c.Warnings) != 0 {
-		t.Errorf("warnings %q, want none", c.Warnings)
+	if diff := cmp.Diff([]string{allIdle}, c.Warnings); diff != "" {
+		t.Error(diff)
 	}
 }
 
-func TestLookUpsMindNoCase(t *testing.T) {
+func TestAStorageKeyIsFoundByItsAccount(t *testing.T) {
 	c := load(t, nil)
-	s, ok := c.Fleet.Service("CONTOSO-EU")
-	if !ok || s.Name != "contoso-eu" {
-		t.Errorf("got %v, %v", s.Name, ok)
-	}
-	if plan, storage := c.Fleet.PlanOf(s); plan.Name != "nightly" || storage.Name != "main" {
-		t.Errorf("got %q, %q", plan.Name, storage.Name)
-	}
 	if got, ok := c.StorageKey("contosodrbackups"); !ok || got.Reveal() != key {
 		t.Errorf("the storage key is not found")
-	}
-	if _, ok := c.Fleet.Service("contoso"); ok {
-		t.Error("an unknown service was found")
 	}
 	if _, ok := c.StorageKey("contosoother"); ok {
 		t.Error("an unknown account has a key")
@@ -137,6 +135,8 @@ func TestDefaultTimesAreThoseOfTheProtocolAndEachCanBeSet(t *testing.T) {
 			changes[name] = fmt.Sprintf("%ds", n)
 		}
 	}
+	n++
+	changes["TIMING_INVOCATION"] = fmt.Sprintf("%ds", n) // it must be longer than TIMING_POST_WINDOW
 	seen := map[time.Duration]bool{}
 	text, _ := json.Marshal(load(t, changes).Timing)
 	values := map[string]time.Duration{}
@@ -222,14 +222,39 @@ func TestCloudsAndTheirOverrides(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	c := load(t, map[string]string{"ARM_API_VERSION": "2014-02-14", "WEBSITE_TIME_ZONE": "Europe/Berlin",
+	c := load(t, map[string]string{"ARM_API_VERSION": "2014-02-14", "timing_Setle": "1s", "TIMING_": "1s", "TIMING_LOST": "", "WEBSITE_TIME_ZONE": "Europe/Berlin",
 		"FLEET": strings.Replace(fleet, `"storage": "main"`, `"storage": "main", "rpo": "12h"`, 1)})
 	want := []string{
 		`FLEET.plans.nightly.rpo: 12h0m0s is shorter than the pause of 24h0m0s in the schedule "0 0 3 * * *", so that it is breached between backups`,
+		allIdle,
 		"ARM_API_VERSION: 2014-02-14 is older than 2021-08-01; such versions are being switched off in public Azure since June 2024",
 		`WEBSITE_TIME_ZONE: is "Europe/Berlin"; schedules are read as UTC here, so remove it or the host's timers fire at other times`,
+		"TIMING_: " + noTiming, "TIMING_SETLE: " + noTiming,
 	}
 	if diff := cmp.Diff(want, c.Warnings); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestOneWarningTellsWhatTheFleetReliesOnInVain(t *testing.T) {
+	const warning = "FLEET: this version reads and checks, but does not act on yet: "
+	for _, row := range []struct{ old, new, want string }{
+		{`"storage":"s"`, `"storage": "s", "rpo": "30h", "notDuring": []`, ""},
+		{`"plan":"p"`, `"plan": "p", "allowColocated": true, "secondaries": []`, ""},
+		{`"storage":"s"`, `"storage": "s", "retention": {"keepLast": 1}`, warning + "plans.*.retention (nothing is deleted)"},
+		{`"storage":"s"`, `"storage": "s", "notDuring": [{"from": "01:00", "to": "02:00"}]`, warning + "plans.*.notDuring (backups are started in it too)"},
+		{`"plan":"p"`, `"plan": "p", "secondaries": [{"id": "` + group + `c"}], "drillInstance": "` + group + `d"`,
+			warning + "services[].secondaries (nothing is restored into them), services[].drillInstance (no drill runs)"},
+	} {
+		text := strings.Replace(fleetOf("a", "b"), row.old, row.new, 1)
+		if got := strings.Join(load(t, map[string]string{"FLEET": text}).Warnings, "\n"); got != row.want || !strings.Contains(text, row.new) {
+			t.Errorf("%s: got %q, want %q", row.new, got, row.want)
+		}
+	}
+}
+
+func TestStoragesOfOneAccountMayDifferInTheirContainers(t *testing.T) {
+	const same = `"account": "contosoother", "access": "userAssigned", "clientId": "00000000-0000-0000-0000-00000000000`
+	load(t, map[string]string{"FLEET": strings.Replace(fleet, `"storages": {`, `"storages": {"a": {"container": "one", `+same+`a"}, "b": {"container": "two", `+same+`A"},
+		"c": {"account": "contosodrbackups", "container": "three", "access": "storageKey", "keyVariable": "backup_key"}, `, 1)})
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -93,7 +94,26 @@ func TestTheFleetInTheDocumentLoads(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(string(text), "```json\n")
 	example, _, _ := strings.Cut(after, "```")
-	load(t, map[string]string{"FLEET": example})
+	if c := load(t, map[string]string{"FLEET": example}); len(c.Warnings) != 0 {
+		t.Errorf("warnings %q, want none", c.Warnings)
+	}
+}
+
+func TestTheDocumentTellsWhichFieldsAreNotActedOn(t *testing.T) {
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, list := fleetFields(), []string{}
+	for _, field := range idle {
+		if !slices.Contains(known, field.path) {
+			t.Errorf("the fleet has no %s", field.path)
+		}
+		list = append(list, "`"+field.path+"`")
+	}
+	if want := "\nThis version reads and checks, but does not act on yet: " + strings.Join(list, ", ") + ". "; !strings.Contains(string(text), want) {
+		t.Errorf("docs/configuration.md lacks %q", want)
+	}
 }
 
 func TestTheLocalExampleLoads(t *testing.T) {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"strings"
 	"time"
 
 	"apim-dr/internal/dr"
@@ -12,22 +11,6 @@ type Fleet struct {
 	Storages map[string]Storage
 	Plans    map[string]Plan
 	Services []Service // in the order given
-}
-
-// Service finds a service by its name, in any case, since ARM does not mind it either.
-func (f Fleet) Service(name string) (Service, bool) {
-	for _, s := range f.Services {
-		if strings.EqualFold(s.Name, name) {
-			return s, true
-		}
-	}
-	return Service{}, false
-}
-
-// PlanOf returns a service's plan and the storage its backups go to.
-func (f Fleet) PlanOf(s Service) (Plan, Storage) {
-	plan := f.Plans[s.Plan]
-	return plan, f.Storages[plan.Storage]
 }
 
 // Access is how an API Management instance reaches the backup storage.

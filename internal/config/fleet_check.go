@@ -31,10 +31,11 @@ func (b *builder) build(in fleetJSON) Fleet {
 	for _, name := range slices.Sorted(maps.Keys(in.Storages)) {
 		fleet.Storages[name] = b.storage(name, in.Storages[name])
 	}
+	b.accounts(fleet.Storages)
 	for _, name := range slices.Sorted(maps.Keys(in.Plans)) {
 		fleet.Plans[name] = b.plan(name, in.Plans[name])
 		if _, ok := fleet.Storages[fleet.Plans[name].Storage]; !ok {
-			b.unknown(b.root+".plans."+name+".storage", fleet.Plans[name].Storage, "storages", slices.Sorted(maps.Keys(in.Storages)))
+			b.unknown(child(b.root+".plans", name)+".storage", fleet.Plans[name].Storage, "storages", slices.Sorted(maps.Keys(in.Storages)))
 		}
 	}
 	if len(in.Services) == 0 {
@@ -58,11 +59,16 @@ func (b *builder) build(in fleetJSON) Fleet {
 }
 
 func (b *builder) unknown(at, name, of string, known []string) {
-	b.m.add(at, "holds %s; accepted: a name under %s.%s (%s)", held(name), b.root, of, strings.Join(known, ", "))
+	accepted := "a name under " + b.root + "." + of
+	known = slices.DeleteFunc(known, func(name string) bool { return rules["name"](name) != nil })
+	if len(known) > 0 {
+		accepted += " (" + strings.Join(known, ", ") + ")"
+	}
+	b.m.add(at, "holds %s; accepted: %s", held(name), accepted)
 }
 
 func (b *builder) storage(name string, in storageJSON) Storage {
-	at := b.root + ".storages." + name
+	at := child(b.root+".storages", name)
 	if in.Access == UserAssigned && in.ClientID == "" {
 		b.m.add(at+".clientId", "not set; access userAssigned needs the client id of the API Management instance's identity")
 	}
@@ -99,14 +105,39 @@ func (b *builder) key(at string, in storageJSON) {
 		b.m.add(in.KeyVariable, "holds %s; %v", hidden(value), err)
 		return
 	}
-	if before, ok := b.keys[in.Account]; ok && before != Secret(value) {
-		b.m.add(at, "holds %q; another storage with the same account names a variable with another key; accepted: one key an account", in.KeyVariable)
-	}
 	b.keys[in.Account] = Secret(value)
 }
 
+// accounts refuses storages that reach one account in different ways: a backup's record names its account, and how that is reached is
+// looked up by it. What is missing is told elsewhere.
+func (b *builder) accounts(storages map[string]Storage) {
+	const both = "; accepted: the same for both"
+	differ := func(a, b string) bool { return a != "" && b != "" && !strings.EqualFold(a, b) }
+	first := map[string]Storage{} // by account
+	for _, name := range slices.Sorted(maps.Keys(storages)) {
+		s := storages[name]
+		before, ok := first[s.Account]
+		if s.Account == "" || s.Access == "" {
+			continue
+		}
+		if !ok {
+			first[s.Account] = s
+			continue
+		}
+		at, other := child(b.root+".storages", name), child(b.root+".storages", before.Name)
+		switch {
+		case s.Access != before.Access:
+			b.m.add(at+".access", "holds %q, but %s with the same account has %q%s", s.Access, other, before.Access, both)
+		case differ(s.ClientID, before.ClientID):
+			b.m.add(at+".clientId", "is not that of %s, which has the same account%s", other, both)
+		case differ(s.KeyVariable, before.KeyVariable):
+			b.m.add(at+".keyVariable", "holds %q, but %s with the same account has %q%s", s.KeyVariable, other, before.KeyVariable, both)
+		}
+	}
+}
+
 func (b *builder) plan(name string, in planJSON) Plan {
-	at := b.root + ".plans." + name
+	at := child(b.root+".plans", name)
 	plan := Plan{Name: name, Schedule: ncrontab(cmp.Or(in.Schedule, b.settings.BackupSchedule)), Storage: in.Storage,
 		RPO: span(in.RPO), Deadline: span(in.Deadline), Spread: span(in.Spread)}
 	if plan.RPO > platformKeeps {

@@ -168,8 +168,7 @@ func (d decoder) named(at string, raw json.RawMessage, v reflect.Value) {
 	v.Set(reflect.MakeMap(v.Type()))
 	d.members(at, raw, func(name, at string, value json.RawMessage) {
 		if err := rules["name"](name); err != nil {
-			d.m.add(at, "is a wrong name; %v", err)
-			return
+			d.m.aside(at, "is a wrong name; %v", err) // what is below it is checked all the same
 		}
 		one := reflect.New(v.Type().Elem()).Elem()
 		d.fill(at, value, one, "")

@@ -8,7 +8,8 @@ import (
 // FuzzFleet: whatever the fleet holds, Load ends with a usable fleet or with mistakes of one line each, never both nor neither.
 func FuzzFleet(f *testing.F) {
 	for _, seed := range []string{fleet, "", "{}", "[]", "null", "0", `"x"`, `{"services":[null]}`, `{"storages":{"a":{}},"plans":{"a":null},"services":[{}]}`,
-		`{"services":{"a":1,"a":2}}`, strings.Repeat("[", 20000), strings.Repeat(`{"services":[`, 50), fleetOf("a > b* c ! d", "b > c*", "c > a*"), "{\"\u2028\":\"\\ud800\"}"} {
+		`{"services":{"a":1,"a":2}}`, strings.Repeat("[", 20000), strings.Repeat(`{"services":[`, 50), fleetOf("a > b* c ! d", "b > c*", "c > a*"), "{\"\u2028\":\"\\ud800\"}",
+		strings.NewReplacer(`"main"`, `"n\no"`, `"nightly"`, `"x.y["`).Replace(fleet)} {
 		f.Add(seed)
 	}
 	env := newEnvironment(settingsWith(nil))
@@ -29,7 +30,8 @@ func FuzzFleet(f *testing.F) {
 			t.Error("an empty fleet was accepted")
 		}
 		for _, one := range fleet.Services {
-			plan, storage := fleet.PlanOf(one)
+			plan := fleet.Plans[one.Plan]
+			storage := fleet.Storages[plan.Storage]
 			if one.ID == "" || plan.Name == "" || storage.Account == "" || plan.RPO <= 0 || plan.Deadline <= 0 || plan.Schedule.Next(measuredFrom).IsZero() {
 				t.Errorf("accepted, but incomplete: %+v, %+v, %+v", one, plan, storage)
 			}

@@ -43,6 +43,11 @@ func (m *mistakes) add(where, format string, args ...any) {
 		m.told = map[string]bool{}
 	}
 	m.told[where] = true
+	m.aside(where, format, args...)
+}
+
+// aside tells a mistake that stands for itself: it hides nothing that is wrong at the same place.
+func (m *mistakes) aside(where, format string, args ...any) {
 	m.list = append(m.list, Mistake{Where: where, Text: fmt.Sprintf(format, args...)})
 }
 

@@ -44,7 +44,8 @@ var rules = map[string]rule{
 
 	"duration": fits(func(text string) bool { return span(text) > 0 }, "a duration above 0 in hours, minutes, seconds, such as 26h, 1h30m or 90s"),
 	"clock":    shape(`^([01]\d|2[0-3]):[0-5]\d$`, "a time of day in UTC, 00:00 to 23:59"),
-	"schedule": validSchedule,
+	"schedule": validSchedule("0 0 3 * * *"),
+	"watch":    validSchedule("0 */5 * * * *"),
 
 	// A token or key goes there, hence https.
 	"endpoint": fits(validEndpoint, "an https URL without query (http only for this machine's loopback addresses)"),
@@ -104,16 +105,23 @@ func validKey(text string) bool {
 	return err == nil && len(raw) >= 16
 }
 
-func validSchedule(text string) error {
-	_, err := dr.ParseSchedule(text)
-	if err == nil {
-		return nil
+func validSchedule(example string) rule {
+	return func(text string) error {
+		_, err := dr.ParseSchedule(text)
+		if err == nil {
+			return nil
+		}
+		accepts := "accepted: an NCRONTAB expression in UTC such as " + example
+		_, detail, _ := strings.Cut(err.Error(), fmt.Sprintf("%q", text))
+		switch n := len(strings.Fields(text)); {
+		case text == "" || held(text) == hidden(text): // the detail could show a part of it
+		case n != 5 && n != 6:
+			accepts += " ({second} {minute} {hour} {day} {month} {day of week}, or five fields without the second)"
+		default:
+			accepts += " (" + strings.TrimLeft(detail, ": ") + ")"
+		}
+		return errors.New(accepts)
 	}
-	accepts := "accepted: an NCRONTAB expression in UTC such as 0 0 3 * * *"
-	if _, detail, _ := strings.Cut(err.Error(), fmt.Sprintf("%q", text)); text != "" && held(text) != hidden(text) {
-		accepts += " (" + strings.TrimLeft(detail, ": ") + ")"
-	}
-	return errors.New(accepts)
 }
 
 func validEndpoint(text string) bool {

@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -17,7 +19,7 @@ type settings struct {
 	FleetFile string `envconfig:"FLEET_FILE" is:"file"`
 
 	BackupSchedule   string `envconfig:"BACKUP_SCHEDULE" is:"schedule" default:"0 0 3 * * *"`
-	WatchdogSchedule string `envconfig:"WATCHDOG_SCHEDULE" is:"schedule" default:"0 */5 * * * *"`
+	WatchdogSchedule string `envconfig:"WATCHDOG_SCHEDULE" is:"watch" default:"0 */5 * * * *"`
 
 	Cloud        CloudName `envconfig:"AZURE_CLOUD" is:"cloud" default:"public"`
 	ARMEndpoint  string    `envconfig:"ARM_ENDPOINT" is:"endpoint"`
@@ -94,6 +96,23 @@ func (e environment) read(m *mistakes) (s settings, err error) {
 		}
 	}
 	return s, nil
+}
+
+// unknownTimings warns of variables that look like settings and are none: a misspelt one would change nothing in silence.
+func (e environment) unknownTimings() (warnings []string) {
+	const prefix = "TIMING_"
+	var known []string
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[settings]()) {
+		if name := f.Tag.Get("envconfig"); strings.HasPrefix(name, prefix) {
+			known = append(known, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(e)) {
+		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) {
+			warnings = append(warnings, name+": is no setting and changes nothing; known: "+strings.Join(known, ", "))
+		}
+	}
+	return warnings
 }
 
 var processEnvironment sync.Mutex

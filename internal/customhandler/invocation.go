@@ -17,11 +17,7 @@ const (
 	KeyFunction   = "function"
 	KeyTrace      = "trace" // the W3C trace id, 32 hex digits
 	KeyMessage    = "message"
-	KeyDelivery   = "delivery"  // delivery count of the message
-	KeyOperation  = "operation" // our operation's id
-	KeyKind       = "kind"
-	KeyService    = "service"
-	KeyOutcome    = "outcome"
+	KeyDelivery   = "delivery"   // delivery count of the message
 	KeyStatus     = "status"     // HTTP status
 	KeyDuration   = "durationMs" // milliseconds
 	KeyError      = "error"

@@ -93,7 +93,7 @@ func TestReadsOfRandDoNotOverlap(t *testing.T) {
 func TestWithAddsToTheLinesOfItsContextOnly(t *testing.T) {
 	b := newBench(Options{})
 	b.Message("RunOperation", func(ctx context.Context, _ MessageInvocation) error {
-		b.opts.Log.InfoContext(trace.Annotate(ctx, KeyOperation, "op-1", KeyService, "contoso-apim"), "inside")
+		b.opts.Log.InfoContext(trace.Annotate(ctx, trace.KeyOperation, "op-1", trace.KeyService, "contoso-apim"), "inside")
 		return nil
 	})
 	b.do(t, "POST", "/RunOperation", anyMessage)

@@ -12,10 +12,10 @@ import (
 func TestErrorsGoToStderrAndLinesCarryTheirContext(t *testing.T) {
 	var out, err bytes.Buffer
 	log := slog.New(NewLogHandler(&out, &err, slog.LevelInfo)).With("a", 1)
-	ctx := trace.Annotate(trace.With(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), KeyOperation, "op-1")
+	ctx := trace.Annotate(trace.With(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), trace.KeyOperation, "op-1")
 	log.DebugContext(ctx, "quiet")
 	log.InfoContext(ctx, "fine")
-	log.ErrorContext(trace.Annotate(ctx, KeyService, "contoso-eu"), "broken")
+	log.ErrorContext(trace.Annotate(ctx, trace.KeyService, "contoso-eu"), "broken")
 	for got, want := range map[string]string{
 		out.String(): `"msg":"fine","a":1,"operation":"op-1","trace":"0af7651916cd43dd8448eb211c80319c"}`,
 		err.String(): `"msg":"broken","a":1,"operation":"op-1","service":"contoso-eu","trace":"0af7651916cd43dd8448eb211c80319c"}`,

@@ -163,7 +163,7 @@ type Operation struct {
 	Legs    []Leg  `json:"legs"`
 	Step    int    `json:"step"` // index of the leg at work
 	Epoch   int    `json:"epoch"`
-	Strikes int    `json:"strikes"` // the watchdog's wakes since the last progress
+	Strikes int    `json:"strikes"`           // the watchdog's wakes since the last progress
 	Waiting string `json:"waiting,omitempty"` // why it is not begun yet
 	Yields  int    `json:"yields,omitempty"`  // how often it gave the lock back; makes each time a save
 

@@ -2,7 +2,7 @@ package dr
 
 import "time"
 
-// Timing holds every waiting time of the protocol. Tests scale it down; DefaultTiming is what production uses.
+// Timing holds every waiting time of the protocol. Production sets it from the TIMING_* variables; tests scale it down.
 type Timing struct {
 	// Invocation is how long one invocation may work. It must stay below the Service Bus lock (5 min), or a second
 	// invocation would start beside the first.
@@ -35,7 +35,8 @@ type Timing struct {
 	Orphan time.Duration
 }
 
-// DefaultTiming returns the waiting times that production uses.
+// DefaultTiming returns the usual waiting times. The defaults of the TIMING_* variables (package config), which production takes, are
+// written out there; a test in that package holds the two equal.
 func DefaultTiming() Timing {
 	return Timing{
 		Invocation: 100 * time.Second, PostWindow: time.Minute, Settle: 5 * time.Minute, Look: time.Minute, Busy: time.Minute,

@@ -2,6 +2,7 @@ package dr
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,16 @@ func (w Wake) locationFor(leg Leg) string {
 		return w.Location
 	}
 	return leg.Location
+}
+
+// Foreign tells whether the Location is that of another instance than resourceID, or of another subscription. Not every Location names its instance.
+func (w Wake) Foreign(resourceID string) bool {
+	location, own := strings.ToLower(w.Location), strings.ToLower(resourceID)
+	if strings.Contains(location, "/service/") {
+		return !strings.Contains(location, own+"/")
+	}
+	subscription, _, _ := strings.Cut(own, "/resourcegroups/")
+	return strings.Contains(location, "/subscriptions/") && !strings.Contains(location, subscription+"/")
 }
 
 // repairs tells whether the message carries the Location of the attempt at work, of which the record says nothing: the POST was heard, and only

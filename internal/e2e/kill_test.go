@@ -3,7 +3,6 @@ package e2e
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"apim-dr/internal/standin/arm"
 )
@@ -13,7 +12,7 @@ import (
 func TestKilled(t *testing.T) {
 	for _, tc := range []struct {
 		service string
-		prepare func(service string)
+		prepare func(service string, killed <-chan struct{})
 		when    func(t *testing.T, op operation) // waits for the moment
 		outcome string
 		heard   int // backups that ARM took
@@ -21,8 +20,8 @@ func TestKilled(t *testing.T) {
 		{
 			// ARM holds the preflight's answer back.
 			service: "kill-preflight",
-			prepare: func(s string) {
-				stack.ARM.Inject(arm.Fault{Verb: arm.Read, Service: s, Delay: 1500 * time.Millisecond, Drop: arm.DropBefore})
+			prepare: func(s string, killed <-chan struct{}) {
+				stack.ARM.Inject(arm.Fault{Verb: arm.Read, Service: s, Hold: killed, Drop: arm.DropBefore})
 			},
 			when: func(t *testing.T, op operation) {
 				waitFor(t, "it is locked", func() bool { return blobExists(t, stack.State, "apim-dr", "locks/"+op.Service) })
@@ -32,8 +31,8 @@ func TestKilled(t *testing.T) {
 		{
 			// The intent is saved, the POST reaches nobody.
 			service: "kill-post",
-			prepare: func(s string) {
-				stack.ARM.Inject(arm.Fault{Verb: arm.Backup, Service: s, Delay: 1500 * time.Millisecond, Drop: arm.DropBefore})
+			prepare: func(s string, killed <-chan struct{}) {
+				stack.ARM.Inject(arm.Fault{Verb: arm.Backup, Service: s, Hold: killed, Drop: arm.DropBefore})
 			},
 			when:    phaseSeen("starting"),
 			outcome: "succeeded", heard: 1,
@@ -41,8 +40,8 @@ func TestKilled(t *testing.T) {
 		{
 			// ARM takes the POST, its answer reaches nobody.
 			service: "kill-answer",
-			prepare: func(s string) {
-				stack.ARM.Inject(arm.Fault{Verb: arm.Backup, Service: s, Delay: 1500 * time.Millisecond})
+			prepare: func(s string, killed <-chan struct{}) {
+				stack.ARM.Inject(arm.Fault{Verb: arm.Backup, Service: s, Hold: killed})
 			},
 			when:    phaseSeen("starting"),
 			outcome: "unknown", heard: 1,
@@ -64,7 +63,7 @@ func TestKilled(t *testing.T) {
 		{
 			// Service Bus takes the event but says nothing.
 			service: "kill-event",
-			prepare: func(string) {
+			prepare: func(string, <-chan struct{}) {
 				if err := stack.Bus.WithholdDispositions("results", 1); err != nil {
 					panic(err)
 				}
@@ -74,8 +73,9 @@ func TestKilled(t *testing.T) {
 		},
 	} {
 		t.Run(tc.service, func(t *testing.T) {
+			killed := make(chan struct{})
 			if tc.prepare != nil {
-				tc.prepare(tc.service)
+				tc.prepare(tc.service, killed)
 			}
 			op := startBackup(t, tc.service)
 			tc.when(t, op)
@@ -83,6 +83,7 @@ func TestKilled(t *testing.T) {
 			if err := stack.Host.Kill(); err != nil {
 				t.Fatal(err)
 			}
+			close(killed)
 			waitFor(t, "another process", func() bool { return stack.Host.PID() != pid && stack.Host.PID() != 0 })
 			op = ended(t, op.ID)
 			eventOnce(t, op)

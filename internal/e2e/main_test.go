@@ -30,7 +30,7 @@ var (
 )
 
 // services of the stack, one or more for each test.
-var services = []string{"kill-preflight", "kill-post", "kill-answer", "kill-poll", "kill-event", "bad", "nightly-a", "nightly-b", "idem", "list", "errors", "outage", "crowd"}
+var services = []string{"kill-preflight", "kill-post", "kill-answer", "kill-poll", "kill-event", "bad", "nightly-a", "nightly-b", "idem", "list", "errors", "list-keys", "crowd"}
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 

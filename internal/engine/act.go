@@ -122,7 +122,10 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	} else if err != nil {
 		return err
 	}
-	if err := e.Store.Unlock(ctx, op.Service, op.ID); err != nil {
+	err = e.Store.Unlock(ctx, op.Service, op.ID)
+	if errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNewer) {
+		e.Log.ErrorContext(ctx, "the lock of the service cannot be read and stays: delete it once no operation is at work on the service", "error", err)
+	} else if err != nil {
 		return err
 	}
 	if err := e.Bus.Publish(ctx, dr.ResultEvent(op)); err != nil {

@@ -120,7 +120,9 @@ func (e *Engine) createOnce(ctx context.Context, op dr.Operation, start time.Tim
 		return e.create(ctx, op, start)
 	case err != nil:
 		return dr.Operation{}, err
-	case was.Phase == dr.Queued && was.Leg().Attempt == 0: // perhaps killed before its first wake
+	case was.Phase == dr.Queued && was.Leg().Attempt == 0 && start.Sub(was.CreatedAt) < e.Timing.Lease:
+		// Perhaps killed before its first wake. Later than that it is the watchdog's: a first wake sent again beside one that lives
+		// would be a second chain of wakes.
 		e.wakeFirst(about(ctx, was), firstWake(was, start.Add(e.Timing.Lease)), start)
 	}
 	return was, nil
@@ -189,8 +191,8 @@ const fanOut = 16
 // derived, so a repeated tick finds them. What fails is tried again with a tick message sent for later.
 func (e *Engine) RunTick(ctx context.Context, t dr.Tick, traceparent string) error {
 	plan, ok := e.Fleet.plan(t.Plan)
-	if !ok || !plan.Schedule.Last(t.At).Equal(t.At) || t.At.After(e.Now().Add(dr.TickLead)) {
-		e.Log.WarnContext(ctx, "a tick that no plan has is dropped", "plan", t.Plan, "tick", t.At)
+	if !ok || !t.At.Equal(dr.DueTick(plan.Schedule, e.Now())) {
+		e.Log.WarnContext(ctx, "a tick that no plan has, or that a newer one has overtaken, is dropped", "plan", t.Plan, "tick", t.At)
 		return nil
 	}
 	last, err := e.Store.LastTick(ctx, plan.Name)

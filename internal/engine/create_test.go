@@ -54,7 +54,9 @@ func TestTheWatchdogCatchesAMissedTickUpButStartsNoNewPlan(t *testing.T) {
 
 func TestATickThatNoPlanHasIsDropped(t *testing.T) {
 	w := newWorld(t, "contoso-eu")
+	w.now = t0.Add(time.Hour)
 	for _, tick := range []dr.Tick{
+		{Plan: "nightly", At: t0.AddDate(-20, 0, 0)}, {Plan: "nightly", At: t0.AddDate(0, 0, -1)},
 		{Plan: "weekly", At: t0}, {Plan: "nightly", At: t0.Add(time.Minute)}, {Plan: "nightly", At: t0.AddDate(0, 0, 1)},
 	} {
 		if err := w.e.RunTick(t.Context(), tick, ""); err != nil {
@@ -142,6 +144,22 @@ func TestARetryDuringAnOutageOfTheBusIsAccepted(t *testing.T) {
 	w.busDown = nil
 	w.run(time.Hour)
 	w.mustHold(1)
+}
+
+// A caller that asks again and again, while the service is busy, does not multiply the work.
+func TestRetriesWithAKeyMakeNoFurtherWakes(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.services["contoso-eu"].view.State = "Updating"
+	r := engine.Request{Service: "contoso-eu", KeyHash: strings.Repeat("a", 64), BodyHash: "b1"}
+	for range 30 {
+		if _, err := w.e.Backup(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		w.run(11 * time.Minute)
+	}
+	if len(w.queue) != 1 {
+		t.Errorf("%d wakes for one operation", len(w.queue))
+	}
 }
 
 // Killed anywhere while it is created: the caller got no answer, and its retry with the same key is the same operation.

@@ -41,17 +41,17 @@ func (e *Engine) Bury(ctx context.Context, w dr.Wake, why *dr.Error) error {
 }
 
 func (e *Engine) run(ctx context.Context, knock dr.Input) error {
-	ctx = trace.Annotate(ctx, "operation", knock.Wake.ID)
-	if knock.Wake.Location != "" && !e.ARM.Trusts(knock.Wake.Location) {
-		e.Log.WarnContext(ctx, "a message names a Location outside the configured endpoint; the stored one is used")
-		knock.Wake.Location = ""
-	}
-	knock.Nonce = e.Nonce()
-	in := knock
+	ctx = trace.Annotate(ctx, trace.KeyOperation, knock.Wake.ID)
 	op, etag, err := e.Store.Operation(ctx, knock.Wake.ID)
 	if err != nil {
 		return e.unread(ctx, knock, err)
 	}
+	if !e.believes(knock.Wake, op) {
+		e.Log.WarnContext(ctx, "a message names a Location that is not this operation's; the stored one is used")
+		knock.Wake.Location = ""
+	}
+	knock.Nonce = e.Nonce()
+	in := knock
 	for err == nil {
 		ctx = about(ctx, op)
 		next, act := dr.Step(e.Timing, op, in, e.Now())
@@ -88,9 +88,14 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 	return e.later(ctx, w, err)
 }
 
+// believes tells whether a Location in a message may be followed: anybody who can send to a queue could have written it.
+func (e *Engine) believes(w dr.Wake, op dr.Operation) bool {
+	return w.Location == "" || e.ARM.Trusts(w.Location) && !w.Foreign(op.Leg().ResourceID)
+}
+
 // about returns a context whose log lines, messages and ARM calls belong to the operation and its trace.
 func about(ctx context.Context, op dr.Operation) context.Context {
-	return trace.Annotate(trace.With(ctx, op.Traceparent), "operation", op.ID, "service", op.Service)
+	return trace.Annotate(trace.With(ctx, op.Traceparent), trace.KeyOperation, op.ID, trace.KeyService, op.Service)
 }
 
 // do carries out one action. A dependency that cannot be reached is an error; the answers of ARM and of storage, whatever they are, go to Step.

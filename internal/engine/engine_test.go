@@ -457,7 +457,7 @@ func TestAConflictAndAnOutageAfterThePOSTLoseNoLocation(t *testing.T) {
 
 // What can be rebuilt, or belongs to somebody else, must not hold an operation back.
 func TestABadRecordBesideTheOperationHoldsNothingBack(t *testing.T) {
-	for blob, body := range map[string]string{"services/contoso-eu": `{"v":2}`, "services/contoso-eu ": "nonsense"} {
+	for blob, body := range map[string]string{"services/contoso-eu": `{"v":2}`, "services/contoso-eu ": "nonsense"} { // the space is cut
 		w := newWorld(t, "contoso-eu")
 		w.aside(func() error {
 			_, err := w.store.State.Create(t.Context(), strings.TrimSpace(blob), store.Content{Body: []byte(body)})
@@ -466,6 +466,52 @@ func TestABadRecordBesideTheOperationHoldsNothingBack(t *testing.T) {
 		w.backup("contoso-eu")
 		w.run(time.Hour)
 		w.mustHold(1)
+	}
+}
+
+func TestALockThatBecameUnreadableHoldsNoEventBack(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op := w.backup("contoso-eu")
+	w.run(2 * time.Minute)
+	w.aside(func() error {
+		_, etag, err := w.store.State.Get(t.Context(), "locks/contoso-eu")
+		if err != nil {
+			return err
+		}
+		_, err = w.store.State.Replace(t.Context(), "locks/contoso-eu", []byte("nonsense"), etag)
+		return err
+	})
+	w.run(time.Hour)
+	if len(w.events[op.ID]) == 0 {
+		t.Error("no event")
+	}
+}
+
+// Whoever can send to the queue shall not end one operation with the answer to another.
+func TestAForgedMessageCannotNameAnotherInstancesOperation(t *testing.T) {
+	own := "/subscriptions/s1/resourceGroups/rg/providers/Microsoft.ApiManagement/service/contoso-eu"
+	for location, foreign := range map[string]bool{
+		"": false,
+		armHost + "subscriptions/s1/resourceGroups/RG/providers/Microsoft.ApiManagement/service/Contoso-EU//operationresults/x": false,
+		armHost + "subscriptions/s1/resourceGroups/rg/providers/Microsoft.ApiManagement/service/contoso-us/operationresults/x":  true,
+		armHost + "subscriptions/s1/resourceGroups/rg/providers/Microsoft.ApiManagement/service/contoso-eu2/operationresults/x": true,
+		armHost + "subscriptions/s1/providers/Microsoft.ApiManagement/locations/westeurope/operationsStatuses/x":                false,
+		armHost + "subscriptions/s2/providers/Microsoft.ApiManagement/locations/westeurope/operationsStatuses/x":                true,
+	} {
+		if got := (dr.Wake{Location: location}).Foreign(own); got != foreign {
+			t.Errorf("%s: %v", location, got)
+		}
+	}
+	w := newWorld(t, "contoso-eu")
+	op := w.backup("contoso-eu")
+	w.run(2 * time.Minute)
+	if err := w.e.Knock(t.Context(), dr.Wake{V: 1, ID: op.ID, Attempt: 1, Location: armHost + "service/contoso-us/operationresults/x"}); err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Hour)
+	w.mustHold(1)
+	if got := w.only(); got.Outcome != dr.Succeeded {
+		t.Errorf("%s %v", got.Outcome, got.Error)
 	}
 }
 

@@ -67,10 +67,9 @@ type Store interface {
 
 // Marker is an operation in flight, as listed.
 type Marker struct {
-	Wake       dr.Wake // the wake sent last, as far as a heartbeat kept it; Lease is set
-	ETag       string
-	CreatedAt  time.Time
-	Unreadable bool // its metadata is not ours; Wake holds only the ID
+	Wake      dr.Wake // the wake sent last, as far as a heartbeat kept it; only the ID when the metadata are not ours
+	ETag      string
+	CreatedAt time.Time
 }
 
 // Claim is what an Idempotency-Key stands for.

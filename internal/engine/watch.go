@@ -30,7 +30,7 @@ func (e *Engine) Watch(ctx context.Context) error {
 
 // heal wakes an operation whose lease has run out, under a new epoch: a wake that is merely late then finds itself out of date.
 func (e *Engine) heal(ctx context.Context, m Marker) error {
-	ctx = trace.Annotate(ctx, "operation", m.Wake.ID)
+	ctx = trace.Annotate(ctx, trace.KeyOperation, m.Wake.ID)
 	op, etag, err := e.Store.Operation(ctx, m.Wake.ID)
 	if err == nil {
 		ctx = about(ctx, op)
@@ -68,7 +68,7 @@ func (e *Engine) heal(ctx context.Context, m Marker) error {
 		at = at.Add(e.Timing.OutageMost)
 	}
 	w := dr.Wake{V: dr.Version, ID: op.ID, Epoch: healed.Epoch, Attempt: op.Leg().Attempt, Lease: at.Add(e.Timing.Lease)}
-	if m.Wake.Attempt == w.Attempt && e.ARM.Trusts(m.Wake.Location) {
+	if m.Wake.Attempt == w.Attempt && e.believes(m.Wake, op) {
 		w.Location = m.Wake.Location
 	}
 	e.Log.WarnContext(ctx, "an operation fell silent; waking it", "phase", op.Phase, "epoch", healed.Epoch, "strikes", healed.Strikes)

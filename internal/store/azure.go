@@ -12,7 +12,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
@@ -25,18 +24,6 @@ type azureBlobs struct{ client *container.Client }
 
 // AzureBlobs returns Blobs in an Azure container. It makes no call.
 func AzureBlobs(client *container.Client) Blobs { return azureBlobs{client} }
-
-// Ensure looks first: who may write blobs need not be allowed to create containers.
-func (a azureBlobs) Ensure(ctx context.Context) error {
-	_, err := a.client.GetProperties(ctx, nil)
-	if bloberror.HasCode(err, bloberror.ContainerNotFound) {
-		_, err = a.client.Create(ctx, nil)
-	}
-	if err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
-		return failed("create container", a.client.URL(), err)
-	}
-	return nil
-}
 
 func (a azureBlobs) Get(ctx context.Context, name string) ([]byte, string, error) {
 	resp, err := a.client.NewBlobClient(name).DownloadStream(ctx, nil)

@@ -19,8 +19,6 @@ var (
 // Blobs is the little that a Store needs of one container. Names are blob names, unescaped. ETags are opaque. Any error but those above and
 // engine.ErrNotFound means that the container could not be reached or refused us.
 type Blobs interface {
-	// Ensure creates the container when it is missing.
-	Ensure(ctx context.Context) error
 	// Get reads a blob, but no more than MaxRecord+1 bytes of it.
 	Get(ctx context.Context, name string) (body []byte, etag string, err error)
 	// Head tells size and ETag; an absent blob or container is no error.

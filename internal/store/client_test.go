@@ -232,36 +232,6 @@ func TestACursorThatStorageRefusesIsErrCursor(t *testing.T) {
 	}
 }
 
-func TestEnsureContainerNeedsNoRightToCreateWhatIsThere(t *testing.T) {
-	for name, c := range map[string]struct {
-		get, put int // status
-		code     string
-		want     bool
-		puts     int
-	}{
-		"there":                  {get: http.StatusOK, want: true},
-		"missing":                {get: http.StatusNotFound, code: "ContainerNotFound", put: http.StatusCreated, want: true, puts: 1},
-		"made by another since":  {get: http.StatusNotFound, code: "ContainerAlreadyExists", put: http.StatusConflict, want: true, puts: 1},
-		"missing, and forbidden": {get: http.StatusNotFound, code: "AuthorizationFailure", put: http.StatusForbidden, puts: 1},
-		"not to be seen":         {get: http.StatusForbidden},
-	} {
-		puts := 0
-		s, _ := over(t, func(r *http.Request) (*http.Response, error) {
-			if r.Method == http.MethodPut {
-				puts++
-				return answer(r, c.put, c.code, ""), nil
-			}
-			if c.get == http.StatusForbidden {
-				return answer(r, c.get, "AuthorizationFailure", ""), nil
-			}
-			return answer(r, c.get, "ContainerNotFound", ""), nil
-		})
-		if err := s.EnsureContainer(t.Context()); (err == nil) != c.want || puts != c.puts {
-			t.Errorf("%s: %d writes, %v", name, puts, err)
-		}
-	}
-}
-
 func TestConnectionStringsAndEndpointsThatCouldLeakAreRefusedWithoutRepeatingThem(t *testing.T) {
 	for _, text := range []string{
 		"", canary, "AccountName=contosodr;AccountKey=" + canary + "!", "AccountName=contosodr;" + canary,

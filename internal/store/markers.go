@@ -90,7 +90,7 @@ func (s *Store) Markers(ctx context.Context) ([]engine.Marker, error) {
 		m := engine.Marker{ETag: item.ETag, CreatedAt: item.CreatedAt}
 		var ok bool
 		if m.Wake, ok = metadataWake(item.Metadata); !ok || m.Wake.ID != id {
-			m.Wake, m.Unreadable = dr.Wake{ID: id}, true
+			m.Wake = dr.Wake{ID: id} // not ours; without a lease, so that the watchdog looks at the record
 		}
 		markers = append(markers, m)
 		return nil

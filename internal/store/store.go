@@ -4,7 +4,6 @@
 package store
 
 import (
-	"context"
 	"log/slog"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -27,7 +26,7 @@ type Store struct {
 
 var _ engine.Store = (*Store)(nil)
 
-// New returns the store in an Azure container. It makes no call; see EnsureContainer.
+// New returns the store in an Azure container. It makes no call. The container must exist.
 func New(client *container.Client, o Options) *Store { return Over(AzureBlobs(client), o) }
 
 // Over returns the store in any container.
@@ -37,6 +36,3 @@ func Over(blobs Blobs, o Options) *Store {
 	}
 	return &Store{blobs: blobs, vault: o.Vault, log: o.Log}
 }
-
-// EnsureContainer creates the container when it is missing.
-func (s *Store) EnsureContainer(ctx context.Context) error { return s.blobs.Ensure(ctx) }

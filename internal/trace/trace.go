@@ -8,6 +8,12 @@ import (
 	"slices"
 )
 
+// The keys of what a line tells about an operation, so that one thing has one name in every line.
+const (
+	KeyOperation = "operation" // id
+	KeyService   = "service"   // name of the instance
+)
+
 type (
 	parentKey struct{}
 	attrsKey  struct{}

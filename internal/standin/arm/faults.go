@@ -27,6 +27,8 @@ type Fault struct {
 
 	// Delay passes first, by the real clock or that of a synctest bubble. The work is then done even if the client has gone.
 	Delay time.Duration
+	// Hold, unless nil, keeps the request waiting until it is closed, before Delay.
+	Hold <-chan struct{}
 	// Status, unless 0, is answered in place of the work, with Code and Message (empty: the status in words) and RetryAfter (0: none).
 	Status        int
 	Code, Message string

@@ -87,6 +87,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e == nil {
 		f = s.fault(c)
 	}
+	if f.Hold != nil {
+		<-f.Hold
+	}
 	time.Sleep(f.Delay)
 	c.mute = f.Drop != DropNever
 	if f.Status != 0 {

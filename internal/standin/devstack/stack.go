@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -48,13 +47,10 @@ type Options struct {
 	BackupDuration time.Duration // of ARM; 0: instantly
 	RetryAfter     time.Duration // of ARM, whole seconds
 
-	Settings  map[string]string // more settings of the app; they win
-	Output    func(stream, line string)
-	Event     func(funchost.Event)
-	Log       *slog.Logger // of the stand-ins; nil: nothing
-	Restarts  bool         // restart the handler however often it is killed
-	StateDir  string       // where Azurite keeps blobs; empty: in memory
-	AzuriteTo io.Writer
+	Settings map[string]string // more settings of the app; they win
+	Output   func(stream, line string)
+	Log      *slog.Logger // of the stand-ins; nil: nothing
+	Restarts bool         // restart the handler however often it is killed
 }
 
 // Stack is a running stack.
@@ -126,7 +122,7 @@ var localTiming = map[string]string{
 func (s *Stack) startAzurite(ctx context.Context, o Options, stateKey, backupKey string) error {
 	var err error
 	s.Azurite, err = azurite.Start(context.WithoutCancel(ctx), azurite.Options{
-		Dir: o.StateDir, Accounts: StateAccount + ":" + stateKey + ";" + BackupAccount + ":" + backupKey, Output: o.AzuriteTo,
+		Accounts: StateAccount + ":" + stateKey + ";" + BackupAccount + ":" + backupKey,
 	})
 	if err != nil {
 		return err
@@ -204,7 +200,7 @@ func (s *Stack) startHost(ctx context.Context, o Options, settings map[string]st
 			token, expires := s.Tokens.Issue(resource, clientID)
 			return token, expires, nil
 		},
-		Output: o.Output, Event: o.Event, Log: o.Log, UnlimitedRestarts: o.Restarts,
+		Output: o.Output, Log: o.Log, UnlimitedRestarts: o.Restarts,
 	})
 	if err != nil {
 		return err

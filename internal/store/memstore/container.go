@@ -52,14 +52,6 @@ func (c *Container) Names() []string {
 	return slices.Sorted(maps.Keys(c.blobs))
 }
 
-// Ensure implements store.Blobs.
-func (c *Container) Ensure(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.exists = true
-	return ctx.Err()
-}
-
 // Get implements store.Blobs.
 func (c *Container) Get(ctx context.Context, name string) (body []byte, etag string, err error) {
 	err = c.look(ctx, "read", name, func() error {

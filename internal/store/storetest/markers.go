@@ -28,7 +28,6 @@ func markerIs(t *testing.T, got engine.Marker, want dr.Wake) {
 	}
 	got.Wake.Lease = want.Lease
 	equal(t, "wake", got.Wake, want)
-	equal(t, "unreadable", got.Unreadable, false)
 }
 
 var markers = map[string]func(*testing.T, Fixture){
@@ -111,7 +110,7 @@ var markers = map[string]func(*testing.T, Fixture){
 		all := must(f.Store.Markers(t.Context()))(t)
 		equal(t, "markers", len(all), len(foreign))
 		for _, m := range all {
-			if !m.Unreadable || m.Wake != (dr.Wake{ID: m.Wake.ID}) {
+			if m.Wake != (dr.Wake{ID: m.Wake.ID}) {
 				t.Errorf("%+v", m)
 			}
 			ok(t, f.Store.UnmarkIf(t.Context(), m))
@@ -130,7 +129,7 @@ var markers = map[string]func(*testing.T, Fixture){
 		seen := map[string]bool{}
 		all := must(f.Store.Markers(t.Context()))(t)
 		for _, m := range all {
-			seen[m.Wake.ID] = !m.Unreadable
+			seen[m.Wake.ID] = !m.Wake.Lease.IsZero()
 		}
 		equal(t, "markers", len(all), n)
 		equal(t, "different ones", len(seen), n)

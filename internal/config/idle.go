@@ -1,0 +1,51 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// idle are the fields of the fleet that this version reads and checks, but does not act on. A field leaves the list, and the sentence in
+// docs/configuration.md, when something acts on it.
+var idle = []struct {
+	path string
+	// set tells whether the fleet relies on the field, so that a warning is due; nil: leaving it without effect breaks no promise.
+	set func(Fleet) bool
+	but string // what happens instead
+}{
+	{path: "storages.*.region"},
+	{path: "plans.*.rpo"},
+	{path: "plans.*.retention", set: anyPlan(func(p Plan) bool { return p.Retention != Retention{} }), but: "nothing is deleted"},
+	{path: "plans.*.notDuring", set: anyPlan(func(p Plan) bool { return len(p.NotDuring) > 0 }), but: "backups are started in it too"},
+	{path: "services[].secondaries", set: anyService(func(s Service) bool { return len(s.Secondaries) > 0 }), but: "nothing is restored into them"},
+	{path: "services[].drillInstance", set: anyService(func(s Service) bool { return s.DrillInstance != nil }), but: "no drill runs"},
+	{path: "services[].allowColocated"},
+}
+
+func anyPlan(is func(Plan) bool) func(Fleet) bool {
+	return func(f Fleet) bool {
+		for _, p := range f.Plans {
+			if is(p) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func anyService(is func(Service) bool) func(Fleet) bool {
+	return func(f Fleet) bool { return slices.ContainsFunc(f.Services, is) }
+}
+
+// idleFields warns, once, of all idle fields that the fleet relies on.
+func (b *builder) idleFields(fleet Fleet) {
+	var set []string
+	for _, field := range idle {
+		if field.set != nil && field.set(fleet) {
+			set = append(set, field.path+" ("+field.but+")")
+		}
+	}
+	if len(set) > 0 {
+		b.warnings = append(b.warnings, b.root+": this version reads and checks, but does not act on yet: "+strings.Join(set, ", "))
+	}
+}
