@@ -17,13 +17,13 @@ help: ## list the targets
 
 run: stage $(AZURITE)/node_modules/.installed ## build and start everything here, run a nightly backup, stay up (PORT=7071)
 	@go build -o dist/devstack ./internal/standin/cmd/devstack
-	@exec dist/devstack -app $(APP) -port $(PORT) run
+	@exec dist/devstack -app $(APP) -port $(or $(PORT),7071) run
 
 demo: stage $(AZURITE)/node_modules/.installed ## the same story without a terminal; fails unless every expected event arrives
 	@go build -o dist/devstack ./internal/standin/cmd/devstack
 	@exec dist/devstack -app $(APP) -port 0 demo
 
-test: $(AZURITE)/node_modules/.installed ## all tests, with the race detector where there are goroutines
+test: tools $(AZURITE)/node_modules/.installed ## all tests, with the race detector where there are goroutines
 	go test -timeout 4m $(PURE)
 	go test -race -timeout 4m $$(go list ./... | grep -v '/internal/dr$$')
 
@@ -40,16 +40,19 @@ package: stage ## dist/apim-dr.zip for linux/amd64, ready to deploy
 	@go run ./internal/build/stagezip dist/package dist/apim-dr.zip
 
 stage: tools ## build the handler and stage it as the Functions host wants it: dist/app
-	@mkdir -p dist
-	@rm -rf $(APP) && mkdir -p $(APP)
-	@cp -r functions/. $(APP)/ && cp host.json $(APP)/
-	@$(BUILD) -o $(APP)/apim-dr .
+	@echo 'building (the first time about a minute)' >&2
+	@rm -rf $(APP).new && mkdir -p $(APP).new
+	@cp -r functions/. $(APP).new/ && cp host.json $(APP).new/
+	@$(BUILD) -o $(APP).new/apim-dr .
+	@rm -rf $(APP) && mv $(APP).new $(APP)
 
 azurite: $(AZURITE)/node_modules/.installed ## install Azurite (npm, pinned)
 
 $(AZURITE)/node_modules/.installed: $(AZURITE)/package-lock.json
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node with npm is missing: install Node 20 or newer (https://nodejs.org), it runs Azurite'; exit 1; }
-	@npm ci --prefix $(AZURITE) --no-audit --no-fund --ignore-scripts --loglevel=error
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo 'Node is too old: install Node 20 or newer (https://nodejs.org), it runs Azurite'; exit 1; }
+	@echo 'installing Azurite (once, about half a minute)' >&2
+	@npm ci --prefix $(AZURITE) --no-audit --no-fund --ignore-scripts --loglevel=error >&2
 	@touch $@
 
 tools:

@@ -179,7 +179,7 @@ func TestTheMakefileBuildsWhatTheHostStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	exe := host.CustomHandler.Description.DefaultExecutablePath
-	if !bytes.Contains(read(t, "Makefile"), []byte("-o $(APP)/"+exe+" .")) {
+	if !bytes.Contains(read(t, "Makefile"), []byte("-o $(APP).new/"+exe+" .")) {
 		t.Errorf("host.json starts %q, which the Makefile does not build", exe)
 	}
 	if !host.CustomHandler.EnableProxyingHTTPRequest || host.Extensions.HTTP.RoutePrefix != "api" {

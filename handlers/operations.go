@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +45,8 @@ type operationList struct {
 	NextLink   string          `json:"nextLink,omitempty"`
 }
 
-// listOperations answers with the operations of a day (?day=2006-01-02, UTC, today if absent), a page at a time (?limit, ?after), or
-// with those in flight (?inFlight=true), whose cost does not grow with history.
+// listOperations answers with the operations of a day (?day=2006-01-02, UTC, today if absent), a page at a time (?limit, ?after;
+// the newest of a page first, the pages in no order of time), or with those in flight (?inFlight=true), whose cost does not grow with history.
 func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	day, limit := a.Now().UTC(), listLimit
@@ -84,6 +85,7 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
+	slices.SortFunc(ops, func(a, b dr.Operation) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	list := operationList{Operations: []operationView{}}
 	for _, op := range ops {
 		list.Operations = append(list.Operations, viewOf(op))

@@ -3,6 +3,7 @@ package handlers
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -74,7 +75,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // the caller went away: nobody to tell
+	_, _ = w.Write(append(b, '\n')) // the caller went away: nobody to tell
 }
 
 // refuse is the one place where an error becomes a status.
@@ -95,6 +96,10 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		w.Header().Set("Retry-After", "60")
 	}
-	a.Log.WarnContext(r.Context(), "refused", "status", p.Status, "error", err)
+	level := slog.LevelInfo // a caller's mistake is nothing to wake anybody for
+	if p.Status >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+	a.Log.Log(r.Context(), level, "refused", "status", p.Status, "error", err)
 	customhandler.WriteProblem(w, r, p)
 }

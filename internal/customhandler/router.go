@@ -139,7 +139,7 @@ func (rt *Router) serveNothing(w http.ResponseWriter, r *http.Request, h http.Ha
 
 // refuse answers a request that belongs to no function. The query is not logged, since it may carry a function key.
 func (rt *Router) refuse(w http.ResponseWriter, r *http.Request, status int, reason string) {
-	rt.opts.Log.Warn("request refused", KeyStatus, status, "method", r.Method, "path", r.URL.Path, KeyInvocation, invocationID(r))
+	rt.opts.Log.Info("request refused", KeyStatus, status, "method", r.Method, "path", r.URL.Path, KeyInvocation, invocationID(r))
 	WriteProblem(w, r, Problem{Status: status, Detail: reason})
 }
 

@@ -48,7 +48,7 @@ func ResultEvent(op Operation) Event {
 		Data: Result{
 			Operation: op.ID, Kind: op.Kind, Service: op.Service, ResourceID: op.Leg().ResourceID, Plan: op.Plan, Trigger: op.Trigger,
 			RequestedBy: op.RequestedBy, Reason: op.Reason, Outcome: op.Outcome, CreatedAt: op.CreatedAt, EndedAt: op.EndedAt,
-			DurationSeconds: op.EndedAt.Sub(op.CreatedAt).Seconds(), Attempts: op.Leg().Attempt, RecoveryPoints: Points(op),
+			DurationSeconds: op.EndedAt.Sub(op.CreatedAt).Round(time.Millisecond).Seconds(), Attempts: op.Leg().Attempt, RecoveryPoints: Points(op),
 			Error: op.Error, Evidence: op.Evidence,
 		},
 	}

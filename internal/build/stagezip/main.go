@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 func main() {
@@ -28,7 +29,7 @@ func pack(folder, file string) error {
 		return err
 	}
 	z := zip.NewWriter(out)
-	// WalkDir goes in lexical order, and no entry has a time: the bytes depend on the content alone.
+	// WalkDir goes in lexical order, and every entry has the same time: the bytes depend on the content alone.
 	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -63,7 +64,7 @@ func add(z *zip.Writer, folder, path string) error {
 	if err != nil {
 		return err
 	}
-	h := &zip.FileHeader{Name: filepath.ToSlash(name), Method: zip.Deflate}
+	h := &zip.FileHeader{Name: filepath.ToSlash(name), Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
 	h.SetMode(0o644)
 	if info.Mode()&0o100 != 0 {
 		h.SetMode(0o755)

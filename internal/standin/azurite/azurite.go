@@ -39,6 +39,7 @@ type Server struct {
 	cmd  *exec.Cmd
 	port int
 	done chan struct{}
+	last string // what it said last; to be read once done is closed
 }
 
 var listening = regexp.MustCompile(`successfully (?:listens|listening) on http://127\.0\.0\.1:(\d+)`)
@@ -82,7 +83,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	case s.port = <-port:
 		return s, nil
 	case <-s.done:
-		return nil, fmt.Errorf("azurite ended before it listened on port %d: is the port in use?", o.Port)
+		return nil, fmt.Errorf("azurite ended before it listened; it said: %s", s.last)
 	case <-time.After(30 * time.Second):
 		s.Close()
 		return nil, errors.New("azurite did not listen within 30 seconds")
@@ -93,6 +94,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 func (s *Server) read(out io.Reader, to io.Writer, port chan<- int) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
+		s.last = lines.Text()
 		if to != nil {
 			fmt.Fprintln(to, lines.Text())
 		}

@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,11 +46,11 @@ func (s *Story) Output(stream, text string) {
 	}
 	switch {
 	case l.Msg == "created":
-		s.Tell("trigger", "%s: backup %s created by %s, wake message → queue operations", l.Service, l.Operation, l.Trigger)
+		s.Tell("trigger", "%s: backup %s created by %s → queue operations", l.Service, l.Operation, l.Trigger)
 	case l.Msg == "phase" && l.Phase == "starting":
 		s.Tell("operation", "%s: locked, checked, intent saved", l.Service)
 	case l.Msg == "phase" && l.Phase == "running":
-		s.Tell("operation", "%s: accepted, Location saved, poll message → queue polls", l.Service)
+		s.Tell("operation", "%s: accepted, Location saved → queue polls", l.Service)
 	case l.Msg == "phase" && l.Phase == "verifying":
 		s.Tell("operation", "%s: ARM is done; looking at the blob", l.Service)
 	case l.Msg == "phase" && l.Phase == "done":
@@ -59,34 +60,35 @@ func (s *Story) Output(stream, text string) {
 	case l.Msg == "ARM answered" && l.Verb != "service":
 		s.Tell("arm", "%s: %s → %d", l.Service, l.Verb, l.Status)
 	case l.Level == "WARN" || l.Level == "ERROR":
-		s.Tell("warning", "%s", text)
+		s.Tell(strings.ToLower(l.Level), "%s: %s %s", cmp.Or(l.Service, "handler"), l.Msg, l.Error)
 	}
 }
 
 // Demo lets the nightly timer fire, asks for one more backup over HTTP, and returns when the result event of each has arrived and its blob
 // was seen; an error when that takes longer than within. Each event is written to events as one line of CloudEvents JSON.
-func (s *Stack) Demo(ctx context.Context, story *Story, services []string, events io.Writer, within time.Duration) error {
+// The URL is that of the last operation.
+func (s *Stack) Demo(ctx context.Context, story *Story, services []string, events io.Writer, within time.Duration) (url string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	story.Tell("timer", "BackupSchedule fires")
 	if err := s.Host.Invoke(ctx, "BackupSchedule"); err != nil {
-		return err
+		return "", err
 	}
 	if err := s.expect(ctx, story, len(services), "timer", events); err != nil {
-		return err
+		return "", err
 	}
 	story.Tell("http", "POST /api/backups {service: %s}", services[0])
 	resp, err := s.Post(ctx, "/api/backups", fmt.Sprintf(`{"service":%q,"reason":"before a change"}`, services[0]), nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusAccepted {
 		body, _ := io.ReadAll(resp.Body)
-		return fmt.Errorf("POST /api/backups: %s %s", resp.Status, body)
+		return "", fmt.Errorf("POST /api/backups: %s %s", resp.Status, body)
 	}
 	story.Tell("http", "202, Location %s, Retry-After %s", resp.Header.Get("Location"), resp.Header.Get("Retry-After"))
-	return s.expect(ctx, story, 1, "http", events)
+	return s.Host.URL() + resp.Header.Get("Location"), s.expect(ctx, story, 1, "http", events)
 }
 
 // expect receives n different events of operations that trigger started, each a success whose blob is there.
@@ -99,16 +101,20 @@ func (s *Stack) expect(ctx context.Context, story *Story, n int, trigger string,
 		}
 		seen[e.ID] = true
 		wrong = errors.Join(wrong, s.check(ctx, e, trigger))
-		story.Tell("event", "%s: %s, as a subscriber of results receives it", e.Data.Service, e.Type)
-		if _, err := fmt.Fprintf(events, "%s\n", compact(e.Raw)); err != nil {
-			wrong = errors.Join(wrong, err)
-		}
+		wrong = errors.Join(wrong, story.Event(e, events))
 		return len(seen) < n
 	})
 	if len(seen) < n {
 		err = errors.Join(err, fmt.Errorf("%d of %d result events arrived", len(seen), n))
 	}
 	return errors.Join(wrong, err)
+}
+
+// Event tells of an event and writes it to events as one line of JSON.
+func (s *Story) Event(e Event, events io.Writer) error {
+	s.Tell("event", "%s: %s, as a subscriber of results receives it", e.Data.Service, e.Type)
+	_, err := fmt.Fprintf(events, "%s\n", compact(e.Raw))
+	return err
 }
 
 func (s *Stack) check(ctx context.Context, e Event, trigger string) error {

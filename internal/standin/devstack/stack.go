@@ -167,8 +167,9 @@ func (s *Stack) startBus(o Options) (addr string, err error) {
 func (s *Stack) startARM(ctx context.Context, o Options, backupKey string) (url string, err error) {
 	s.Tokens = identity.New([]byte(newKey()), time.Now)
 	var services []arm.Service
-	for _, name := range o.Services {
-		services = append(services, arm.Service{ID: ResourceID(name), Location: "West Europe", SKU: "Developer", Capacity: 1})
+	regions := []string{"West Europe", "East US"}
+	for i, name := range o.Services {
+		services = append(services, arm.Service{ID: ResourceID(name), Location: regions[i%len(regions)], SKU: "Developer", Capacity: 1})
 	}
 	s.ARM, err = arm.New(arm.Config{
 		Now: time.Now, Tokens: s.Tokens, Audience: armAudience, Services: services,
@@ -244,7 +245,7 @@ func fleet(services []string) string {
 	}
 	b, err := json.Marshal(object{
 		"storages": object{"main": object{"account": BackupAccount, "container": BackupContainer, "access": "storageKey", "keyVariable": "BACKUP_STORAGE_KEY", "region": "northeurope"}},
-		"plans":    object{"nightly": object{"storage": "main", "rpo": "26h", "retention": object{"keepLast": 7, "keepDaily": 14, "keepWeekly": 4}}},
+		"plans":    object{"nightly": object{"storage": "main"}},
 		"services": list,
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
 )
 
@@ -22,13 +23,18 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := run(ctx, *app, *port, flag.Arg(0)); err != nil && ctx.Err() == nil {
+	err := run(ctx, *app, *port, flag.Arg(0))
+	switch {
+	case ctx.Err() != nil && flag.Arg(0) == "demo": // an interrupted demo has shown nothing
+		fmt.Fprintln(os.Stderr, "devstack: interrupted")
+		os.Exit(130)
+	case err != nil && ctx.Err() == nil:
 		fmt.Fprintln(os.Stderr, "devstack:", err)
 		os.Exit(1)
 	}
 }
 
-// demoWithin is how long the demo may take, start included.
+// demoWithin is how long the demo may take from the first timer on.
 const demoWithin = 60 * time.Second
 
 func run(ctx context.Context, app string, port int, command string) error {
@@ -44,7 +50,7 @@ func run(ctx context.Context, app string, port int, command string) error {
 	if command == "run" {
 		story = devstack.NewStory(os.Stdout)
 	}
-	story.Tell("stack", "starting Azurite, Service Bus, Resource Manager and the Functions host (stand-ins, this machine only)")
+	story.Tell("stack", "starting Azurite and the stand-ins: Service Bus, Resource Manager, Functions host")
 	stack, err := devstack.Start(ctx, devstack.Options{
 		App: app, Addr: addr, Services: services, BackupDuration: 2 * time.Second, RetryAfter: time.Second, Output: story.Output,
 	})
@@ -53,19 +59,18 @@ func run(ctx context.Context, app string, port int, command string) error {
 	}
 	defer stack.Close()
 	story.Tell("stack", "the Functions host listens on %s", stack.Host.URL())
-	if err := stack.Demo(ctx, story, services, os.Stdout, demoWithin); err != nil {
+	last, err := stack.Demo(ctx, story, services, os.Stdout, demoWithin)
+	if err != nil {
 		return err
 	}
 	if command == "demo" {
 		story.Tell("stack", "all %d events arrived, all blobs exist", len(services)+1)
 		return nil
 	}
-	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey)
+	stack.ARM.Change(func(c *arm.Config) { c.BackupDuration = 20 * time.Second }) // long enough to be looked at
+	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, last)
 	go func() {
-		_ = stack.Events(ctx, func(e devstack.Event) bool {
-			story.Tell("event", "%s", e.Raw)
-			return true
-		})
+		_ = stack.Events(ctx, func(e devstack.Event) bool { return story.Event(e, os.Stdout) == nil })
 	}()
 	select {
 	case <-ctx.Done():
@@ -80,7 +85,7 @@ func address(port int) (string, error) {
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return "", fmt.Errorf("port %d cannot be used (%w); choose another: make run PORT=7072", port, err)
+		return "", fmt.Errorf("port %d cannot be used (%w); choose another: make run PORT=%d", port, err, port+1)
 	}
 	return addr, l.Close()
 }
@@ -88,11 +93,14 @@ func address(port int) (string, error) {
 const hints = `
 It stays up; Ctrl-C ends it. Try, in another terminal:
 
-  # back one instance up
+  # back one instance up; it takes 20 seconds now
   curl -si -X POST %[1]s/api/backups -H 'x-functions-key: %[2]s' -H 'content-type: application/json' -d '{"service":"contoso-us","reason":"before a change"}'
 
   # what is in flight, and what happened today
   curl -s '%[1]s/api/operations?inFlight=true' -H 'x-functions-key: %[2]s'
   curl -s %[1]s/api/operations -H 'x-functions-key: %[2]s'
+
+  # one operation: the Location of the first answer; here the one above
+  curl -s %[3]s -H 'x-functions-key: %[2]s'
 
 `
