@@ -50,7 +50,7 @@ azurite: $(AZURITE)/node_modules/.installed ## install Azurite (npm, pinned)
 
 $(AZURITE)/node_modules/.installed: $(AZURITE)/package-lock.json
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node with npm is missing: install Node 20 or newer (https://nodejs.org), it runs Azurite'; exit 1; }
-	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' || { echo 'Node is too old: install Node 20 or newer (https://nodejs.org), it runs Azurite'; exit 1; }
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' || { echo 'Node is too old: install Node 20 or newer (https://nodejs.org), it runs Azurite'; exit 1; }
 	@echo 'installing Azurite (once, about half a minute)' >&2
 	@npm ci --prefix $(AZURITE) --no-audit --no-fund --ignore-scripts --loglevel=error >&2
 	@touch $@
