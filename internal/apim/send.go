@@ -162,6 +162,10 @@ func (w wire) Do(req *http.Request) (*http.Response, error) {
 	try.sent, try.refused, try.reply = true, false, nil
 	try.dialed.Store(false)
 	try.reached.Store(false)
+	req, err := rewindable(req)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := w.next.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GetConn: func(string) { try.dialed.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { try.reached.Store(true) },
@@ -187,4 +191,20 @@ func (w wire) Do(req *http.Request) (*http.Response, error) {
 	resp.Body = io.NopCloser(bytes.NewReader(got.body))
 	try.reply = &got
 	return resp, nil
+}
+
+// rewindable gives each reading of the body a reader of its own. net/http asks for a second one when a connection turns out to be dead before anything
+// was written, and before it looks whether a redirect shall be followed; azcore rewinds the one reader that may still be in use.
+func rewindable(req *http.Request) (*http.Request, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req, nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	req.Body, err = req.GetBody()
+	return req, err
 }

@@ -120,7 +120,7 @@ func TestFunctionNamesAreCaseSensitive(t *testing.T) {
 	b := newBench(Options{ErrorPause: -1})
 	b.Timer("Nightly", func(context.Context, TimerInvocation) error { return nil })
 	isJSON(t, b.do(t, "POST", "/nightly?code=s3cret", anyTimer), 404, "application/problem+json")
-	if line := b.line(t); line["level"] != "WARN" || line["path"] != "/nightly" { // and no function key
+	if line := b.line(t); line["level"] != "INFO" || line["path"] != "/nightly" { // and no function key
 		t.Errorf("got %v", line)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,10 +72,10 @@ func TestATickIsFinishedAfterAnOutage(t *testing.T) {
 	if err := w.e.SendTicks(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	creates := 0
+	var creates atomic.Int32
 	w.hook = func(op, key string) error {
 		if op == "before create" && strings.HasPrefix(key, "operations/") {
-			if creates++; creates == 2 {
+			if creates.Add(1) == 2 {
 				return errors.New("no route to host")
 			}
 		}
