@@ -49,11 +49,13 @@ type world struct {
 	now     time.Time
 	nonces  int
 	queue   []message
+	past    []message            // all that was ever sent
 	sent    map[string]time.Time // MessageID: duplicate detection
 	events  map[string][]dr.Event
 	calls   int
 	killAt  map[int]bool
-	between map[int]func() // what others do just before a call
+	between map[int]func()     // what others do just before a call
+	intrude func() (kill bool) // the same for every call
 	busDown func() error
 	hook    func(op, key string) error // of the store
 
@@ -117,6 +119,12 @@ func (w *world) call() error {
 	if w.killAt[w.calls] {
 		w.dead = true
 	}
+	if w.intrude != nil && !w.dead {
+		w.mu.Unlock()
+		kill := w.intrude()
+		w.mu.Lock()
+		w.dead = kill
+	}
 	if w.dead {
 		return errKilled
 	}
@@ -147,7 +155,7 @@ func (w *world) send(m message) error {
 		}
 		if at, ok := w.sent[m.id]; !ok || w.now.Sub(at) >= 10*time.Minute {
 			w.sent[m.id] = w.now
-			w.queue = append(w.queue, m)
+			w.queue, w.past = append(w.queue, m), append(w.past, m)
 		}
 		return nil
 	})
