@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -133,12 +132,4 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	}
 	e.Log.InfoContext(ctx, "result published", "kind", op.Kind, "outcome", op.Outcome)
 	return e.Store.Unmark(ctx, op.ID)
-}
-
-func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, cause fmt.Stringer) error {
-	content, err := json.Marshal(w)
-	if err != nil {
-		return err
-	}
-	return e.Store.Quarantine(ctx, content, cause.String())
 }

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"apim-dr/internal/dr"
+)
+
+// sleep sends the next wake. The marker's lease is moved only when it would end before that wake is due: most polls write nothing.
+func (e *Engine) sleep(ctx context.Context, op dr.Operation, act dr.Action, w dr.Wake) error {
+	next := w.Next(op, act)
+	if !next.Lease.After(act.At) {
+		next.Lease = act.At.Add(e.Timing.Lease)
+		if err := e.beat(ctx, next); err != nil {
+			return err
+		}
+	}
+	return e.Bus.Wake(ctx, next, queueOf(op), act.At)
+}
+
+// beat moves the lease of the marker, or makes the marker anew.
+func (e *Engine) beat(ctx context.Context, w dr.Wake) error {
+	err := e.Store.Beat(ctx, w)
+	if errors.Is(err, ErrNotFound) {
+		err = e.Store.Mark(ctx, w)
+	}
+	return err
+}
+
+func queueOf(op dr.Operation) Queue {
+	if op.Phase == dr.Running || op.Phase == dr.Verifying {
+		return Polls
+	}
+	return Operations
+}
+
+// sendBudget bounds the last send of an invocation whose own time may be over.
+const sendBudget = 15 * time.Second
+
+// unread ends an invocation whose operation could not be loaded.
+func (e *Engine) unread(ctx context.Context, knock dr.Input, cause error) error {
+	w := knock.Wake
+	switch {
+	case errors.Is(cause, ErrNotFound) && knock.Buried:
+		e.Log.ErrorContext(ctx, "a dead letter for an operation that does not exist is quarantined", "error", cause)
+		return e.quarantineWake(ctx, w, knock.Error)
+	case errors.Is(cause, ErrNotFound):
+		e.Log.WarnContext(ctx, "a message for an operation that does not exist is dropped", "error", cause)
+		return nil
+	case errors.Is(cause, ErrUnreadable):
+		e.Log.ErrorContext(ctx, "the record of an operation cannot be read; its message is quarantined", "error", cause)
+		return e.quarantineWake(ctx, w, dr.Failure("Unreadable", cause.Error()))
+	}
+	return e.later(ctx, w, cause)
+}
+
+// later ends an invocation that could not go on: something was out of reach, or is not ours to read.
+func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendBudget)
+	defer cancel()
+	at := e.Now().Add(e.Timing.Outage(w.Try))
+	e.Log.WarnContext(ctx, "cannot go on now; trying again later", "at", at, "error", cause)
+	w.Try++
+	if !w.Lease.After(at) {
+		w.Lease = at.Add(e.Timing.Lease)
+		if err := e.beat(ctx, w); err != nil { // it is the store, perhaps, that is out of reach: then the watchdog wakes it once too often
+			e.Log.DebugContext(ctx, "the lease could not be moved", "error", err)
+		}
+	}
+	queue := Operations
+	if w.Location != "" {
+		queue = Polls
+	}
+	if err := e.Bus.Wake(ctx, w, queue, at); err != nil {
+		return errors.Join(cause, err)
+	}
+	return nil
+}
+
+func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, cause fmt.Stringer) error {
+	content, err := json.Marshal(w)
+	if err != nil {
+		return err
+	}
+	return e.Store.Quarantine(ctx, content, cause.String())
+}
