@@ -43,6 +43,7 @@ var afterIsWrong = customhandler.FieldError{Field: "after", Detail: "accepted: w
 type operationList struct {
 	Operations []operationView `json:"operations"`
 	NextLink   string          `json:"nextLink,omitempty"`
+	NotShown   int             `json:"notShown,omitempty"` // in flight beyond the limit
 }
 
 // listOperations answers with the operations of a day (?day=2006-01-02, UTC, today if absent), a page at a time (?limit, ?after;
@@ -76,8 +77,9 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	}
 	var ops []dr.Operation
 	var next string
+	var notShown int
 	if inFlight == "true" {
-		ops, err = a.inFlight(r.Context(), maxListLimit)
+		ops, notShown, err = a.inFlight(r.Context(), maxListLimit)
 	} else {
 		ops, next, err = a.Records.ListOperations(r.Context(), day.Format("20060102"), after, limit)
 	}
@@ -86,7 +88,7 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	slices.SortFunc(ops, func(a, b dr.Operation) int { return b.CreatedAt.Compare(a.CreatedAt) })
-	list := operationList{Operations: []operationView{}}
+	list := operationList{Operations: []operationView{}, NotShown: notShown}
 	for _, op := range ops {
 		list.Operations = append(list.Operations, viewOf(op))
 	}
@@ -99,21 +101,21 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, list)
 }
 
-func (a *App) inFlight(ctx context.Context, limit int) ([]dr.Operation, error) {
+func (a *App) inFlight(ctx context.Context, limit int) (ops []dr.Operation, notShown int, err error) {
 	markers, err := a.Records.Markers(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var ops []dr.Operation
-	for _, m := range markers[:min(limit, len(markers))] {
+	shown := min(limit, len(markers))
+	for _, m := range markers[:shown] {
 		op, _, err := a.Records.Operation(ctx, m.Wake.ID)
 		switch {
 		case err == nil:
 			ops = append(ops, op)
 		case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrUnreadable), errors.Is(err, engine.ErrNewer):
 		default:
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return ops, nil
+	return ops, len(markers) - shown, nil
 }

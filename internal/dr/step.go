@@ -138,7 +138,7 @@ func knock(t Timing, op Operation, in Input, now time.Time) (Operation, Action) 
 		}
 		return op, Action{Do: Look}
 	case Running:
-		if now.Before(leg.Deadline) && !t.blind(*leg, now) && op.Strikes < strikesOut {
+		if !t.blind(*leg, now) && op.Strikes < strikesOut {
 			return op, Action{Do: Check, Location: in.Wake.locationFor(*leg)}
 		}
 		if due := leg.LookedAt.Add(t.Look); !leg.LookedAt.IsZero() && now.Before(due) {
@@ -223,6 +223,9 @@ func started(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 // checked: Still, Later (no verdict), Refused, No (ARM says it failed) or OK (ARM says it is finished).
 func checked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	leg := op.Leg()
+	if in.Verdict != No && in.Verdict != OK && !now.Before(leg.Deadline) { // ARM had its last chance to say how it ended
+		return op, Action{Do: Look}
+	}
 	next := Action{Do: Sleep, At: NextPoll(now, leg.PostedAt, in.Retry, verbs[leg.Verb].stretch), Location: in.Location}
 	switch in.Verdict {
 	case Still:

@@ -115,8 +115,11 @@ func TestStep(t *testing.T) {
 		"refused long enough: look":                      {slices.Concat(blind, []said{knocks(time.Minute)}), Running, Look, 0, ""},
 		"blind and idle twice is unknown, blob or not":   {slices.Concat(blind, []said{knocks(time.Minute), noTrace, knocks(time.Minute), noTrace}), Done, Finish, 0, Unknown},
 		"blind looks keep their distance":                {slices.Concat(blind, []said{knocks(time.Minute), noTrace, knocks(time.Second)}), Running, Sleep, 59 * time.Second, ""},
-		"past the deadline: look":                        {slices.Concat(inFlight, []said{knocks(13 * time.Hour)}), Running, Look, 0, ""},
-		"past the deadline one look decides":             {slices.Concat(inFlight, []said{knocks(13 * time.Hour), moved}), Done, Finish, 0, Unknown},
+		"past the deadline ARM is asked once more":       {slices.Concat(inFlight, []said{knocks(13 * time.Hour)}), Running, Check, 0, ""},
+		"and may still say that it is done":              {slices.Concat(inFlight, []said{knocks(13 * time.Hour), finished}), Verifying, Verify, 0, ""},
+		"past the deadline and still running: look":      {slices.Concat(inFlight, []said{knocks(13 * time.Hour), running}), Running, Look, 0, ""},
+		"past the deadline and no answer: look":          {slices.Concat(inFlight, []said{knocks(13 * time.Hour), says(Check, Answer{Verdict: Later})}), Running, Look, 0, ""},
+		"past the deadline one look decides":             {slices.Concat(inFlight, []said{knocks(13 * time.Hour), running, moved}), Done, Finish, 0, Unknown},
 		"ARM's success is looked at":                     {slices.Concat(inFlight, []said{knocks(time.Minute), finished}), Verifying, Verify, 0, ""},
 		"a knock while verifying looks again":            {slices.Concat(inFlight, []said{knocks(time.Minute), finished, knocks(0)}), Verifying, Verify, 0, ""},
 		"success needs the blob":                         {slices.Concat(inFlight, []said{knocks(time.Minute), finished, found}), Done, Finish, 0, Succeeded},
@@ -278,7 +281,9 @@ func TestAnyOrder(t *testing.T) {
 			now = now.Add(24 * time.Hour)
 			var act Action
 			op, act = Step(DefaultTiming(), op, Input{Wake: Wake{Epoch: op.Epoch}}, now)
-			op, _ = Step(DefaultTiming(), op, Input{To: act.Do, Answer: Answer{Verdict: Later}}, now)
+			for range 5 { // as the engine does: until the invocation ends
+				op, act = Step(DefaultTiming(), op, Input{To: act.Do, Answer: Answer{Verdict: Later}}, now)
+			}
 		}
 		if op.Phase != Done || op.Outcome == "" {
 			t.Fatalf("seed %d: stuck in %s", seed, op.Phase)
