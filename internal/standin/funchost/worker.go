@@ -34,8 +34,9 @@ type worker struct {
 	cmd      *exec.Cmd     // nil in the placeholder before the first run
 	addr     string        // 127.0.0.1:<port>
 	ready    chan struct{} // closed at the first answer
-	gone     chan struct{} // closed when the process has ended and its output is read
-	code     int           // valid when gone; -1 after a signal
+	ended    chan struct{} // closed when the process has ended and its output is read
+	gone     chan struct{} // closed when that was told, too: now another may start
+	code     int           // valid when ended; -1 after a signal
 	recycled atomic.Bool   // killed by the host for a function timeout
 }
 
@@ -44,7 +45,7 @@ func (w *worker) alive() bool {
 		return false
 	}
 	select {
-	case <-w.gone:
+	case <-w.ended:
 		return false
 	default:
 		return true
@@ -147,7 +148,7 @@ func (h *Host) start() (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{addr: ln.Addr().String(), ready: make(chan struct{}), gone: make(chan struct{})}
+	w := &worker{addr: ln.Addr().String(), ready: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{})}
 	_ = ln.Close()
 	w.cmd = exec.Command(h.app.executable, h.app.arguments...)
 	w.cmd.Env = h.environment(w.addr)
@@ -189,6 +190,7 @@ func (h *Host) reap(w *worker, stdout, stderr io.ReadCloser) {
 	if w.code = -1; err == nil {
 		w.code = state.ExitCode()
 	}
+	close(w.ended) // whoever hears of the event below finds no handler
 	h.event(Event{Kind: ProcessExited, PID: w.cmd.Process.Pid, ExitCode: w.code})
 	close(w.gone)
 }
@@ -241,7 +243,7 @@ func (h *Host) acquire(ctx context.Context) (*worker, error) {
 			}
 			ready = nil
 		}
-		gone := w.gone
+		gone := w.ended
 		if ready == nil {
 			gone = nil // known already: wait for the successor
 		}
