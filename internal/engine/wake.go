@@ -67,9 +67,7 @@ func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
 	w.Try++
 	if !w.Lease.After(at) {
 		w.Lease = at.Add(e.Timing.Lease)
-		if err := e.beat(ctx, w); err != nil { // it is the store, perhaps, that is out of reach: then the watchdog wakes it once too often
-			e.Log.DebugContext(ctx, "the lease could not be moved", "error", err)
-		}
+		e.tryBeat(ctx, w)
 	}
 	queue := Operations
 	if w.Location != "" {
@@ -79,6 +77,16 @@ func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
 		return errors.Join(cause, err)
 	}
 	return nil
+}
+
+// tryBeat takes a third of the time at most, for the send that follows matters more. It may be the store that is out of reach: then the watchdog wakes the
+// operation once too often.
+func (e *Engine) tryBeat(ctx context.Context, w dr.Wake) {
+	ctx, cancel := context.WithTimeout(ctx, sendBudget/3)
+	defer cancel()
+	if err := e.beat(ctx, w); err != nil {
+		e.Log.DebugContext(ctx, "the lease could not be moved", "error", err)
+	}
 }
 
 func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, cause fmt.Stringer) error {
