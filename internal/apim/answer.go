@@ -106,7 +106,7 @@ func (r reply) words(d document) *dr.Error {
 	if len(message) > maxErrorBody { // it stands twice in the record, which must stay readable
 		message = strings.ToValidUTF8(message[:maxErrorBody], "") + "…"
 	}
-	return &dr.Error{Source: "arm", Code: r.clean(e.Code), Message: message, Status: r.status}
+	return &dr.Error{Source: "arm", Code: clip(r.clean(e.Code)), Message: message, Status: r.status}
 }
 
 func (e armError) lines() (lines []string) {

@@ -194,3 +194,13 @@ func TestServiceVerdicts(t *testing.T) {
 		})
 	}
 }
+
+// A record holds the error twice and must stay readable.
+func TestAnErrorOfAnySizeStaysStorable(t *testing.T) {
+	big := strings.Repeat("x", 400_000)
+	c := newClient(t, options(always(200, `{"status":"Failed","error":{"code":"`+big+`","message":"`+big+`"}}`)))
+	a := c.Check(t.Context(), location)
+	if a.Verdict != dr.No || len(a.Error.Code) > 2000 || len(a.Error.Message) > 70_000 {
+		t.Errorf("%s, code of %d bytes, message of %d", a.Verdict, len(a.Error.Code), len(a.Error.Message))
+	}
+}

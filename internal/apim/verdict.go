@@ -115,7 +115,7 @@ func aboutTheGet(e *dr.Error, h http.Header) bool {
 // advice is what a person can do about an instance that ARM does not show.
 var advice = map[int]string{
 	http.StatusNotFound:     " (Check the instance's id in the fleet: subscription, resource group, name. If the instance was deleted, take it out.)",
-	http.StatusForbidden:    " (Give the identity of apim-dr Microsoft.ApiManagement/service/read, …/backup/action and …/restore/action on the instance.)",
+	http.StatusForbidden:    " (Give the identity of apim-dr Microsoft.ApiManagement/service/read, …/backup/action and …/operationresults/read on the instance.)",
 	http.StatusUnauthorized: " (Check the identity of apim-dr, its tenant and the ARM audience.)",
 }
 

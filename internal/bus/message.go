@@ -14,7 +14,7 @@ import (
 
 // What a message may hold. The bounds keep a MessageID under the 128 characters of Service Bus.
 const (
-	maxMessage = 32 << 10 // bytes
+	maxMessage = 64 << 10 // bytes
 	maxName    = 64       // bytes of an operation's id or a plan's name
 	maxCount   = 1e9
 )
@@ -106,7 +106,7 @@ func (m Message) check(most int) error {
 	case w != nil && (min(w.Epoch, w.N, w.Try, w.Attempt) < 0 || max(w.Epoch, w.N, w.Try, w.Attempt) > most):
 		fault = "a number of a wake is out of range"
 	case w != nil && !printable(w.Location, dr.MaxLocation):
-		fault = "the Location of a wake is too long, or some that are not printable"
+		fault = "the Location of a wake has more than 8192 bytes, or some that are not printable"
 	default:
 		return nil
 	}

@@ -167,3 +167,15 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// json.Marshal writes an & as six bytes; what was sent can be read all the same.
+func TestTheLongestLocationSurvivesItsEscaping(t *testing.T) {
+	w := dr.Wake{V: dr.Version, ID: "20260105-backup-0123456789abcdef0123", Location: "https://management.azure.com/?" + strings.Repeat("&", dr.MaxLocation-40)}
+	body, err := Encode(Message{Wake: &w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := Decode(body); err != nil || m.Wake.Location != w.Location {
+		t.Errorf("%d bytes: %v", len(body), err)
+	}
+}

@@ -40,7 +40,7 @@ type Outcome string
 const (
 	Succeeded Outcome = "succeeded" // ARM said so and the result was seen
 	Failed    Outcome = "failed"    // ARM said so, or the result is not there
-	Rejected  Outcome = "rejected"  // ARM never took it
+	Rejected  Outcome = "rejected"  // never begun: a condition was not met, or it had to wait too long
 	Unknown   Outcome = "unknown"   // ARM cannot confirm either way
 )
 

@@ -3,6 +3,7 @@ package dr
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -224,6 +225,7 @@ func started(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 func checked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	leg := op.Leg()
 	if in.Verdict != No && in.Verdict != OK && !now.Before(leg.Deadline) { // ARM had its last chance to say how it ended
+		op.note(now, strings.TrimSpace(fmt.Sprintf("asked once more past the deadline, ARM said: %s %s", in.Verdict, in.why())))
 		return op, Action{Do: Look}
 	}
 	next := Action{Do: Sleep, At: NextPoll(now, leg.PostedAt, in.Retry, verbs[leg.Verb].stretch), Location: in.Location}

@@ -2,6 +2,7 @@ package dr
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -54,7 +55,11 @@ func (w Wake) locationFor(leg Leg) string {
 
 // Foreign tells whether the Location is that of another instance than resourceID, or of another subscription. Not every Location names its instance.
 func (w Wake) Foreign(resourceID string) bool {
-	location, own := strings.ToLower(w.Location), strings.ToLower(resourceID)
+	u, err := url.Parse(w.Location)
+	if err != nil {
+		return true
+	}
+	location, own := strings.ToLower(u.Path), strings.ToLower(resourceID)
 	if strings.Contains(location, "/service/") {
 		return !strings.Contains(location, own+"/")
 	}

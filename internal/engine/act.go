@@ -21,6 +21,9 @@ func (e *Engine) lock(ctx context.Context, op dr.Operation, knock dr.Input) (dr.
 	if err == nil && holder != op.ID {
 		holder, err = e.inherit(ctx, op, holder, knock.Nonce)
 	}
+	if errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNewer) {
+		return dr.Answer{Verdict: dr.Later, Reason: "its lock cannot be read: " + err.Error()}, nil
+	}
 	if err != nil {
 		return dr.Answer{}, err
 	}

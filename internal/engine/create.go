@@ -64,7 +64,7 @@ func (e *Engine) createOnce(ctx context.Context, op dr.Operation, start time.Tim
 		return e.create(ctx, op, start)
 	case err != nil:
 		return dr.Operation{}, err
-	case was.Phase == dr.Queued && was.Leg().Attempt == 0 && start.Sub(was.CreatedAt) < e.Timing.Lease:
+	case was.Phase == dr.Queued && was.Leg().Attempt == 0 && e.Now().Sub(was.CreatedAt) < e.Timing.Lease:
 		// Perhaps killed before its first wake. Later than that it is the watchdog's: a first wake sent again beside one that lives
 		// would be a second chain of wakes.
 		e.wakeFirst(about(ctx, was), firstWake(was, start.Add(e.Timing.Lease)), start)

@@ -50,6 +50,9 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 		e.Log.WarnContext(ctx, "a message names a Location that is not this operation's; the stored one is used")
 		knock.Wake.Location = ""
 	}
+	if knock.Wake.Lease.After(e.Now().Add(longestLease)) { // it would keep the watchdog away
+		knock.Wake.Lease = time.Time{}
+	}
 	knock.Nonce = e.Nonce()
 	in := knock
 	for err == nil {
@@ -87,6 +90,9 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 	}
 	return e.later(ctx, w, err)
 }
+
+// longestLease is longer than any that this program gives.
+const longestLease = 48 * time.Hour
 
 // believes tells whether a Location in a message may be followed: anybody who can send to a queue could have written it.
 func (e *Engine) believes(w dr.Wake, op dr.Operation) bool {

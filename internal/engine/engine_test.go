@@ -502,6 +502,13 @@ func TestAForgedMessageCannotNameAnotherInstancesOperation(t *testing.T) {
 			t.Errorf("%s: %v", location, got)
 		}
 	}
+	parentheses := strings.Replace(own, "/rg/", "/rg(1)/", 1)
+	if (dr.Wake{Location: armHost[:len(armHost)-1] + strings.Replace(parentheses, "(1)", "%281%29", 1) + "/operationresults/x"}).Foreign(parentheses) {
+		t.Error("an escaped group name is taken for another group")
+	}
+	if !(dr.Wake{Location: armHost + "subscriptions/s1/resourceGroups/rg/providers/Microsoft.ApiManagement/service/contoso-us/operationresults/x?q=" + own + "/"}).Foreign(own) {
+		t.Error("our id in the query passes for the path")
+	}
 	w := newWorld(t, "contoso-eu")
 	op := w.backup("contoso-eu")
 	w.run(2 * time.Minute)
@@ -523,8 +530,8 @@ func TestAnUnreadableLockMakesAnOperationWaitAndLoseNothing(t *testing.T) {
 	})
 	w.backup("contoso-eu")
 	w.run(20 * time.Minute)
-	if op := w.only(); op.Phase != dr.Queued || len(w.queue) != 1 || len(w.posts) != 0 {
-		t.Fatalf("%s, %d messages, %d POSTs", op.Phase, len(w.queue), len(w.posts))
+	if op := w.only(); op.Phase != dr.Queued || len(w.queue) != 1 || len(w.posts) != 0 || !strings.Contains(op.Waiting, "lock cannot be read") {
+		t.Fatalf("%s, %d messages, %d POSTs, waiting for %q", op.Phase, len(w.queue), len(w.posts), op.Waiting)
 	}
 	w.aside(func() error { return w.store.State.Delete(t.Context(), "locks/contoso-eu", "") })
 	w.run(time.Hour)
@@ -577,4 +584,16 @@ func TestADeadLetterForNobodyIsQuarantined(t *testing.T) {
 	if names := w.store.State.Names(); len(names) != 1 || !strings.HasPrefix(names[0], "quarantine/") {
 		t.Errorf("kept: %v", names)
 	}
+}
+
+func TestAForgedLeaseDoesNotKeepTheWatchdogAway(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op := w.backup("contoso-eu")
+	w.queue = nil
+	if err := w.e.Knock(t.Context(), dr.Wake{V: 1, ID: op.ID, Lease: t0.AddDate(900, 0, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	w.queue = nil // and its successor is lost
+	w.run(time.Hour)
+	w.mustHold(1)
 }

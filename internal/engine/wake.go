@@ -66,8 +66,7 @@ func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
 	e.Log.WarnContext(ctx, "cannot go on now; trying again later", "at", at, "error", cause)
 	w.Try++
 	if !w.Lease.After(at) {
-		w.Lease = at.Add(e.Timing.Lease)
-		e.tryBeat(ctx, w)
+		w = e.tryBeat(ctx, w, at.Add(e.Timing.Lease))
 	}
 	queue := Operations
 	if w.Location != "" {
@@ -79,14 +78,18 @@ func (e *Engine) later(ctx context.Context, w dr.Wake, cause error) error {
 	return nil
 }
 
-// tryBeat takes a third of the time at most, for the send that follows matters more. It may be the store that is out of reach: then the watchdog wakes the
-// operation once too often.
-func (e *Engine) tryBeat(ctx context.Context, w dr.Wake) {
+// tryBeat moves the lease, and returns w with it, if that can be done in a third of the time: the send that follows matters more. It may be the store
+// that is out of reach: then the watchdog wakes the operation once too often.
+func (e *Engine) tryBeat(ctx context.Context, w dr.Wake, lease time.Time) dr.Wake {
 	ctx, cancel := context.WithTimeout(ctx, sendBudget/3)
 	defer cancel()
-	if err := e.beat(ctx, w); err != nil {
+	moved := w
+	moved.Lease = lease
+	if err := e.beat(ctx, moved); err != nil {
 		e.Log.DebugContext(ctx, "the lease could not be moved", "error", err)
+		return w
 	}
+	return moved
 }
 
 func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, cause fmt.Stringer) error {

@@ -109,7 +109,7 @@ func (s *Store) Locks(ctx context.Context) (map[string]string, error) {
 		switch {
 		case errors.Is(err, engine.ErrNotFound): // freed since it was listed
 		case errors.Is(err, engine.ErrUnreadable), err == nil && badName != nil:
-			s.log.WarnContext(ctx, "a lock cannot be read: delete it once no operation is at work on the service", "blob", item.Name)
+			s.log.ErrorContext(ctx, "a lock cannot be read: delete it once no operation is at work on the service", "blob", item.Name)
 		case err != nil:
 			return err
 		default:

@@ -32,11 +32,16 @@ func (s *Store) Mark(ctx context.Context, w dr.Wake) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.blobs.Create(ctx, markerName(w.ID), Content{Body: []byte("{}"), Metadata: metadata})
-	if errors.Is(err, ErrCondition) { // moving it gives it a new ETag, too: the watchdog will not take it for the orphan it saw
-		err = s.blobs.SetMetadata(ctx, markerName(w.ID), metadata)
+	for range tries {
+		if _, err = s.blobs.Create(ctx, markerName(w.ID), Content{Body: []byte("{}"), Metadata: metadata}); !errors.Is(err, ErrCondition) {
+			return err
+		}
+		// Moving it gives it a new ETag, too: the watchdog will not take it for the orphan it saw.
+		if err = s.blobs.SetMetadata(ctx, markerName(w.ID), metadata); !errors.Is(err, engine.ErrNotFound) {
+			return err
+		}
 	}
-	return err
+	return errTries(markerName(w.ID))
 }
 
 // Beat implements engine.Store. Where two invocations beat, the later one stays: a lease that is off by one wake costs a wake.

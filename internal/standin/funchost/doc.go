@@ -15,5 +15,5 @@
 //   - Keys come from Options; of the admin API there are only /admin/host/ping and POST /admin/functions/<timer function>.
 //   - Messages in flight when the host stops stay locked until their locks expire, as when an instance is lost; nothing is drained.
 //   - The handler is stopped with SIGKILL, with its process group; unix only. A host that is killed itself
-//     leaves its handler behind.
+//     leaves its handler behind, but not on Linux.
 package funchost
