@@ -102,11 +102,8 @@ func (r reply) words(d document) *dr.Error {
 	if d.Error != nil {
 		e = *d.Error
 	}
-	message := r.clean(strings.Join(e.lines(), "\n"))
-	if len(message) > maxErrorBody { // it stands twice in the record, which must stay readable
-		message = strings.ToValidUTF8(message[:maxErrorBody], "") + "…"
-	}
-	return &dr.Error{Source: "arm", Code: clip(r.clean(e.Code)), Message: message, Status: r.status}
+	// It stands twice in the record, which must stay readable.
+	return &dr.Error{Source: "arm", Code: r.upTo(maxReason, e.Code), Message: r.upTo(maxErrorBody, strings.Join(e.lines(), "\n")), Status: r.status}
 }
 
 func (e armError) lines() (lines []string) {
@@ -178,6 +175,15 @@ func (r reply) clean(text string) string {
 		}
 	}
 	return redact(text)
+}
+
+// upTo cleans a text and shortens it to most bytes. It is cut once before, far enough behind that no half of a secret remains: cleaning takes its time.
+func (r reply) upTo(most int, text string) string {
+	text = r.clean(text[:min(len(text), 2*most)])
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
 }
 
 const maxReason = 1000 // bytes
