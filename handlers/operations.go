@@ -68,7 +68,7 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 		wrong = append(wrong, customhandler.FieldError{Field: "inFlight", Detail: "accepted: true or false"})
 	}
 	after := q.Get("after")
-	if len(after) > maxAfter || strings.ContainsFunc(after, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if len(after) > maxAfter || strings.ContainsFunc(after, unprintable) {
 		wrong = append(wrong, afterIsWrong)
 	}
 	if len(wrong) > 0 {

@@ -61,11 +61,14 @@ func (b backupRequest) mistakes(key string) []customhandler.FieldError {
 	if len([]rune(b.Reason)) > maxReason || strings.ContainsFunc(b.Reason, unicode.IsControl) {
 		wrong = append(wrong, customhandler.FieldError{Field: "reason", Detail: "accepted: up to 500 characters in one line"})
 	}
-	if len(key) > maxKey || strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if len(key) > maxKey || strings.ContainsFunc(key, unprintable) {
 		wrong = append(wrong, customhandler.FieldError{Field: "Idempotency-Key (header)", Detail: "accepted: up to 255 printable ASCII characters"})
 	}
 	return wrong
 }
+
+// unprintable is anything but printable ASCII, which is all that a header or a cursor of ours holds.
+func unprintable(c rune) bool { return c < ' ' || c > '~' }
 
 // hashOf tells two values apart; the values here always marshal.
 func hashOf(v any) string {

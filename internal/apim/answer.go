@@ -96,7 +96,7 @@ func (d document) view(h http.Header) (dr.ServiceView, bool) {
 	}, true
 }
 
-// words is the error in a document of this reply, whole but for secrets. Code and message may be missing.
+// words is the error in a document of this reply, up to maxErrorBody and without secrets. Code and message may be missing.
 func (r reply) words(d document) *dr.Error {
 	e := d.armError
 	if d.Error != nil {
@@ -179,19 +179,17 @@ func (r reply) clean(text string) string {
 
 // upTo cleans a text and shortens it to most bytes. It is cut once before, far enough behind that no half of a secret remains: cleaning takes its time.
 func (r reply) upTo(most int, text string) string {
-	text = r.clean(text[:min(len(text), 2*most)])
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
+	return shorten(r.clean(text[:min(len(text), 2*most)]), most)
 }
 
 const maxReason = 1000 // bytes
 
-// clip shortens a reason. ARM's own words stay whole in Error.
-func clip(text string) string {
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
+// clip shortens a reason. Error has more of ARM's own words, see upTo.
+func clip(text string) string { return shorten(text, maxReason) }
+
+func shorten(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }

@@ -21,7 +21,7 @@ func (e *Engine) lock(ctx context.Context, op dr.Operation, knock dr.Input) (dr.
 	if err == nil && holder != op.ID {
 		holder, err = e.inherit(ctx, op, holder, knock.Nonce)
 	}
-	if errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNewer) {
+	if illegible(err) {
 		return dr.Answer{Verdict: dr.Later, Reason: "its lock cannot be read: " + err.Error()}, nil
 	}
 	if err != nil {
@@ -39,7 +39,7 @@ func (e *Engine) inherit(ctx context.Context, op dr.Operation, holder, invocatio
 	switch {
 	case errors.Is(err, ErrNotFound), err == nil && other.Phase == dr.Done:
 		return e.Store.TakeOver(ctx, op.Service, holder, op.ID, invocation)
-	case err == nil, errors.Is(err, ErrNewer), errors.Is(err, ErrUnreadable):
+	case err == nil, illegible(err):
 		return holder, nil
 	}
 	return "", err
@@ -119,13 +119,13 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 		}
 	}
 	err := e.Store.MergeService(ctx, op.Service, func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, op.Service) })
-	if errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNewer) { // can be rebuilt: it must not hold back the lock and the event
+	if illegible(err) { // can be rebuilt: it must not hold back the lock and the event
 		e.Log.ErrorContext(ctx, "what is remembered of the service cannot be merged; going on without", "error", err)
 	} else if err != nil {
 		return err
 	}
 	err = e.Store.Unlock(ctx, op.Service, op.ID)
-	if errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNewer) {
+	if illegible(err) {
 		e.Log.ErrorContext(ctx, "the lock of the service cannot be read and stays: delete it once no operation is at work on the service", "error", err)
 	} else if err != nil {
 		return err

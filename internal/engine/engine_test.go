@@ -457,10 +457,10 @@ func TestAConflictAndAnOutageAfterThePOSTLoseNoLocation(t *testing.T) {
 
 // What can be rebuilt, or belongs to somebody else, must not hold an operation back.
 func TestABadRecordBesideTheOperationHoldsNothingBack(t *testing.T) {
-	for blob, body := range map[string]string{"services/contoso-eu": `{"v":2}`, "services/contoso-eu ": "nonsense"} { // the space is cut
+	for _, body := range []string{`{"v":2}`, "nonsense"} {
 		w := newWorld(t, "contoso-eu")
 		w.aside(func() error {
-			_, err := w.store.State.Create(t.Context(), strings.TrimSpace(blob), store.Content{Body: []byte(body)})
+			_, err := w.store.State.Create(t.Context(), "services/contoso-eu", store.Content{Body: []byte(body)})
 			return err
 		})
 		w.backup("contoso-eu")

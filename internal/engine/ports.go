@@ -18,6 +18,9 @@ var (
 	ErrCursor     = errors.New("the listing cannot be continued from there: begin it again")
 )
 
+// illegible tells whether a record was reached, but cannot be made use of: trying again will not help soon.
+func illegible(err error) bool { return errors.Is(err, ErrUnreadable) || errors.Is(err, ErrNewer) }
+
 // Store keeps records. Every write is conditional. An ETag is opaque.
 type Store interface {
 	// CreateOperation writes a new record and returns its ETag; ErrExists when there is one.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"apim-dr/internal/dr"
@@ -47,13 +46,13 @@ func (e *Engine) unread(ctx context.Context, knock dr.Input, cause error) error 
 	switch {
 	case errors.Is(cause, ErrNotFound) && knock.Buried:
 		e.Log.ErrorContext(ctx, "a dead letter for an operation that does not exist is quarantined", "error", cause)
-		return e.quarantineWake(ctx, w, knock.Error)
+		return e.quarantineWake(ctx, w, knock.Error.String())
 	case errors.Is(cause, ErrNotFound):
 		e.Log.WarnContext(ctx, "a message for an operation that does not exist is dropped", "error", cause)
 		return nil
 	case errors.Is(cause, ErrUnreadable):
 		e.Log.ErrorContext(ctx, "the record of an operation cannot be read; its message is quarantined", "error", cause)
-		return e.quarantineWake(ctx, w, dr.Failure("Unreadable", cause.Error()))
+		return e.quarantineWake(ctx, w, "Unreadable: "+cause.Error())
 	}
 	return e.later(ctx, w, cause)
 }
@@ -92,10 +91,10 @@ func (e *Engine) tryBeat(ctx context.Context, w dr.Wake, lease time.Time) dr.Wak
 	return moved
 }
 
-func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, cause fmt.Stringer) error {
+func (e *Engine) quarantineWake(ctx context.Context, w dr.Wake, reason string) error {
 	content, err := json.Marshal(w)
 	if err != nil {
 		return err
 	}
-	return e.Store.Quarantine(ctx, content, cause.String())
+	return e.Store.Quarantine(ctx, content, reason)
 }

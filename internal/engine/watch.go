@@ -87,7 +87,7 @@ func (e *Engine) freeLocks(ctx context.Context) error {
 		if err == nil && op.Phase == dr.Done {
 			err = e.Store.Unlock(ctx, service, holder)
 		}
-		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNewer) && !errors.Is(err, ErrUnreadable) {
+		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
 			errs = append(errs, err)
 		}
 	}

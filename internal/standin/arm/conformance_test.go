@@ -30,7 +30,7 @@ type exchange struct {
 
 func recorded(t *testing.T, file string) []exchange {
 	t.Helper()
-	raw, err := os.ReadFile("testdata/" + file)
+	raw, err := os.ReadFile("../../apim/testdata/recordings/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
