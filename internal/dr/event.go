@@ -32,13 +32,67 @@ type Result struct {
 	DurationSeconds float64         `json:"durationSeconds"` // from creation to end
 	Attempts        int             `json:"attempts"`        // POSTs of the last leg
 	RecoveryPoints  []RecoveryPoint `json:"recoveryPoints,omitempty"`
+	Recovery        *Recovered      `json:"recovery,omitempty"` // of what restores
 	Error           *Error          `json:"error,omitempty"`
 	Evidence        []Note          `json:"evidence,omitempty"`
 }
 
+// Recovered is what a restore, failover or drill came to.
+type Recovered struct {
+	Source         string    `json:"source"` // service whose data they are
+	RecoveryPoint  string    `json:"recoveryPoint,omitempty"`
+	PointCreatedAt time.Time `json:"recoveryPointCreatedAt,omitzero"`
+	// RTOSeconds is the recovery time: from the call to the verified end; only of one that succeeded.
+	RTOSeconds float64 `json:"rtoSeconds,omitempty"`
+	// RPOSeconds is how old the data were when the operation was asked for.
+	RPOSeconds float64   `json:"rpoSeconds"`
+	Final      FinalMode `json:"finalBackup,omitempty"`
+	FinalTold  string    `json:"finalBackupNote,omitempty"` // why there is none
+	Adopted    string    `json:"adopted,omitempty"`         // operation whose restore this one followed
+	Overridden []string  `json:"overridden,omitempty"`      // failing checks that the caller let pass
+	Findings   []Finding `json:"findings,omitempty"`        // what the plan warned of or could not see
+	Gateways   []Gateway `json:"gateways,omitempty"`
+	NotCovered []string  `json:"notCovered,omitempty"`
+	NextSteps  []string  `json:"nextSteps,omitempty"`
+}
+
+// RecoveredBy tells what an operation that restores came to; nil for a backup.
+func RecoveredBy(op Operation) *Recovered {
+	r := op.Recovery
+	if r == nil {
+		return nil
+	}
+	out := &Recovered{Source: r.Intent.Source.Name, Final: r.Intent.Final, FinalTold: r.Final.Reason}
+	if b := r.Bound; b != nil {
+		out.RecoveryPoint, out.PointCreatedAt = b.ID, b.CreatedAt
+		out.RPOSeconds = max(op.CreatedAt.Sub(b.CreatedAt), 0).Round(time.Millisecond).Seconds()
+	}
+	if op.Outcome == Succeeded {
+		out.RTOSeconds = op.EndedAt.Sub(op.CreatedAt).Round(time.Millisecond).Seconds()
+	}
+	if leg := op.restored(); leg != nil {
+		out.Adopted, out.Gateways = leg.Adopted, leg.Gateways
+	}
+	if p := r.Plan; p != nil {
+		for _, c := range p.Checks {
+			switch {
+			case c.Overridden:
+				out.Overridden = append(out.Overridden, c.Name)
+			case c.Result == Warn, c.Result == Unseen:
+				out.Findings = append(out.Findings, c)
+			}
+		}
+		out.NotCovered = p.NotCovered
+		if op.Outcome == Succeeded {
+			out.NextSteps = p.NextSteps
+		}
+	}
+	return out
+}
+
 // ResultEvent is made from the stored record alone: whoever publishes it, and whenever, it is the same event.
 func ResultEvent(op Operation) Event {
-	return Event{
+	e := Event{
 		ID: op.ID + ":result", Type: fmt.Sprintf("apimdr.%s.%s", op.Kind, op.Outcome), Subject: op.Leg().ResourceID, Time: op.EndedAt,
 		Traceparent: op.Traceparent,
 		Properties: map[string]string{
@@ -49,7 +103,14 @@ func ResultEvent(op Operation) Event {
 			Operation: op.ID, Kind: op.Kind, Service: op.Service, ResourceID: op.Leg().ResourceID, Plan: op.Plan, Trigger: op.Trigger,
 			RequestedBy: op.RequestedBy, Reason: op.Reason, Outcome: op.Outcome, CreatedAt: op.CreatedAt, EndedAt: op.EndedAt,
 			DurationSeconds: op.EndedAt.Sub(op.CreatedAt).Round(time.Millisecond).Seconds(), Attempts: op.Leg().Attempt, RecoveryPoints: Points(op),
-			Error: op.Error, Evidence: op.Evidence,
+			Recovery: RecoveredBy(op), Error: op.Error, Evidence: op.Evidence,
 		},
 	}
+	if source := op.Source(); source != "" {
+		e.Properties["source"] = source
+	}
+	for i := range e.Data.RecoveryPoints {
+		e.Data.RecoveryPoints[i] = e.Data.RecoveryPoints[i].withoutSettings()
+	}
+	return e
 }

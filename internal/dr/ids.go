@@ -22,6 +22,16 @@ func TickID(kind Kind, plan, service string, tick time.Time) string {
 	return NewID(kind, tick, "tick", plan, strings.ToLower(service), tick.UTC().Format(time.RFC3339))
 }
 
+// WarmID is the id of the operation that restores a recovery point into a warm standby.
+func WarmID(target string, p RecoveryPoint) string {
+	return NewID(KindRestore, p.CreatedAt, "warm", strings.ToLower(target), p.ID)
+}
+
+// FinalID is the id of the last backup that a failover takes of the instance that it leaves.
+func FinalID(failover Operation) string {
+	return NewID(KindBackup, failover.CreatedAt, "final", failover.ID)
+}
+
 var idShape = regexp.MustCompile(`^[0-9]{8}-[a-z]{1,20}-[0-9a-f]{20}$`)
 
 // ValidID tells whether id has the shape that NewID makes. Nothing else ever becomes part of a blob's name.

@@ -19,7 +19,7 @@ func looked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 		return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.Look)), Try: in.Wake.Try + 1}
 	}
 	leg.After, leg.Blob = in.Service, in.Blob
-	op.note(now, fmt.Sprintf("service %s (etag %s, before %s), blob %s", in.Service.State, in.Service.ETag, leg.Before.ETag, in.Blob))
+	op.note(now, fmt.Sprintf("service %s (etag %s, before %s)%s", in.Service.State, in.Service.ETag, leg.Before.ETag, leg.seenBlob()))
 	if !in.Service.Idle() {
 		leg.SawBusy = true
 	} else {
@@ -32,7 +32,7 @@ func looked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 	case over:
 	case leg.IdleLooks < 2: // one idle look may come too early
 		return op, Action{Do: Sleep, At: now.Add(t.Look)}
-	case leg.CleanLooks >= 2 && leg.Lost+1 < verbs[leg.Verb].attempts:
+	case leg.CleanLooks >= 2 && leg.Lost+1 < verbs[leg.Verb].attempts && !now.After(op.NotAfter):
 		leg.Lost++
 		return op.intend(t, in, now)
 	}
@@ -41,13 +41,21 @@ func looked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 
 // traceless tells whether nothing that was seen could come from our POST. After a 202 that is never so.
 func traceless(p Phase, leg Leg) bool {
-	return p == Starting && !leg.SawBusy && leg.After.Idle() && leg.After.ETag == leg.Before.ETag && !leg.Blob.Exists
+	return p == Starting && !leg.SawBusy && leg.After.Idle() && leg.After.ETag == leg.Before.ETag && !(verbs[leg.Verb].leaves && leg.Blob.Exists)
+}
+
+// seenBlob tells of the blob where it says anything about the leg.
+func (leg Leg) seenBlob() string {
+	if !verbs[leg.Verb].leaves {
+		return ""
+	}
+	return ", blob " + leg.Blob.String()
 }
 
 func unconfirmed(leg Leg) *Error {
 	what := fmt.Sprintf("ARM cannot confirm how %s attempt %d of %s ended", leg.Verb, leg.Attempt, leg.Service)
 	if leg.After.State != "" {
-		what += fmt.Sprintf("; the service was last seen %s, the blob %s", leg.After.State, leg.Blob)
+		what += fmt.Sprintf("; the service was last seen %s%s", leg.After.State, leg.seenBlob())
 	}
 	return Failure("Unconfirmed", what+"; see evidence")
 }

@@ -12,14 +12,22 @@ const Version = 1
 // Kind is what the caller asked for. It names an operation; no decision depends on it.
 type Kind string
 
-// KindBackup is an operation of one leg, a backup.
-const KindBackup Kind = "backup"
+// The kinds.
+const (
+	KindBackup   Kind = "backup"   // write a recovery point
+	KindRestore  Kind = "restore"  // overwrite an instance with a recovery point, its own or another's
+	KindFailover Kind = "failover" // restore into the standby and make it the active instance; a failback is the same the other way round
+	KindDrill    Kind = "drill"    // restore into an instance that serves nothing else, as a proof
+)
 
 // Verb is what one leg asks ARM to do.
 type Verb string
 
-// VerbBackup writes a recovery point.
-const VerbBackup Verb = "backup"
+// The verbs.
+const (
+	VerbBackup  Verb = "backup"  // write a recovery point
+	VerbRestore Verb = "restore" // overwrite the instance with one
+)
 
 // Phase is where an operation stands. Its ending is told by Outcome, a field of its own.
 type Phase string
@@ -49,8 +57,11 @@ type Trigger string
 
 // The triggers.
 const (
-	TriggerTimer Trigger = "timer"
-	TriggerHTTP  Trigger = "http"
+	TriggerTimer    Trigger = "timer"
+	TriggerHTTP     Trigger = "http"
+	TriggerBackup   Trigger = "backup"   // a good backup of the active instance goes into its warm standby
+	TriggerFailover Trigger = "failover" // the last backup of an instance that is about to be failed over from
+	TriggerCLI      Trigger = "cli"      // apim-dr failover --direct
 )
 
 // Error is a reason in ARM's words or ours, whole.
@@ -71,8 +82,9 @@ func (e *Error) String() string { return e.Code + ": " + e.Message }
 
 // Storage is where a leg's recovery point lies. It never holds a key.
 type Storage struct {
-	Account   string `json:"account"`   // bare account name, as ARM wants it
-	Container string `json:"container"` // must exist
+	Account   string `json:"account"`          // bare account name, as ARM wants it
+	Container string `json:"container"`        // must exist
+	Region    string `json:"region,omitempty"` // of the account, as ARM writes it (westeurope); empty: not told
 }
 
 // ServiceView is what ARM shows of an API Management instance.
@@ -83,6 +95,8 @@ type ServiceView struct {
 	Capacity   int    `json:"capacity,omitempty"`
 	Region     string `json:"region,omitempty"`
 	MinVersion string `json:"minApiVersion,omitempty"` // older api-versions are refused by the service
+	// Settings is what a backup does not hold; nil: not read.
+	Settings *Settings `json:"settings,omitempty"`
 }
 
 // Idle tells whether no control-plane operation is at work on the service. Failed counts: an instance whose last change failed can
@@ -111,6 +125,9 @@ type Leg struct {
 	Storage    Storage  `json:"storage"`
 	Within     Duration `json:"within"` // from the intent: then ARM's silence is unknown
 	MayFail    bool     `json:"mayFail,omitempty"`
+	Point      string   `json:"point,omitempty"`   // restore: the recovery point to restore, which is the name of its blob; empty: not bound yet
+	Safety     bool     `json:"safety,omitempty"`  // backup: taken only so that what follows can be undone
+	Adopted    string   `json:"adopted,omitempty"` // restore: the operation whose restore of the same point this leg follows
 
 	Attempt    int         `json:"attempt"` // POSTs intended so far
 	Claim      Claim       `json:"claim,omitzero"`
@@ -122,6 +139,7 @@ type Leg struct {
 	ArmEndedAt time.Time   `json:"armEndedAt,omitzero"`
 	After      ServiceView `json:"after,omitzero"`
 	Blob       BlobView    `json:"blob,omitzero"`
+	Gateways   []Gateway   `json:"gateways,omitempty"` // restore: what answered at the end
 
 	Lost       int       `json:"lost,omitempty"`  // earlier attempts whose POST went unanswered
 	Blind      int       `json:"blind,omitempty"` // polls refused in a row
@@ -167,6 +185,8 @@ type Operation struct {
 	Waiting string `json:"waiting,omitempty"` // why it is not begun yet
 	Yields  int    `json:"yields,omitempty"`  // how often it gave the lock back; makes each time a save
 
+	Recovery *Recovery `json:"recovery,omitempty"` // what an operation that restores has beside its legs
+
 	Outcome  Outcome   `json:"outcome,omitempty"`
 	Error    *Error    `json:"error,omitempty"`
 	Evidence []Note    `json:"evidence,omitempty"`
@@ -180,6 +200,10 @@ func (op *Operation) Leg() *Leg { return &op.Legs[op.Step] }
 func (op Operation) clone() Operation {
 	op.Legs = slices.Clone(op.Legs)
 	op.Evidence = slices.Clone(op.Evidence)
+	if op.Recovery != nil {
+		r := *op.Recovery // what it points to is replaced, never written to
+		op.Recovery = &r
+	}
 	return op
 }
 

@@ -1,6 +1,9 @@
 package dr
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // PointState tells what a recovery point is worth.
 type PointState string
@@ -9,6 +12,7 @@ type PointState string
 const (
 	Good       PointState = "good"       // ARM confirmed it and its blob was seen
 	Unverified PointState = "unverified" // nobody knows whether its blob, if there is one, is whole
+	Deleting   PointState = "deleting"   // on its way out: nothing may begin to restore it
 )
 
 // BackupLife is how long a backup can be restored, counted from its POST (Azure docs, API Management disaster recovery).
@@ -35,6 +39,18 @@ type RecoveryPoint struct {
 	Capacity   int        `json:"capacity,omitempty"`
 	Region     string     `json:"region,omitempty"`
 	UsedBy     []string   `json:"usedBy,omitempty"` // operations that restore from it
+	// Safety: taken only so that a restore can be undone; nothing automatic restores it.
+	Safety bool `json:"safety,omitempty"`
+	// Colocated: it lies in the region of the instance that it was taken of, and may be lost with it.
+	Colocated bool `json:"colocated,omitempty"`
+	// Settings is what the instance had beside what the backup holds.
+	Settings *Settings `json:"settings,omitempty"`
+}
+
+// withoutSettings is the point without its longest part.
+func (p RecoveryPoint) withoutSettings() RecoveryPoint {
+	p.Settings = nil
+	return p
 }
 
 // Points lists the recovery points that an operation has left.
@@ -53,6 +69,7 @@ func Points(op Operation) []RecoveryPoint {
 			V: Version, Leg: i, ID: op.pointID(i), State: state, Service: leg.Service, ResourceID: leg.ResourceID, Operation: op.ID, Plan: op.Plan,
 			CreatedAt: posted, EndedAt: leg.EndedAt, ExpiresAt: posted.Add(BackupLife), Storage: leg.Storage,
 			Bytes: leg.Blob.Bytes, BlobETag: leg.Blob.ETag, SKU: leg.Before.SKU, Capacity: leg.Before.Capacity, Region: leg.Before.Region,
+			Safety: leg.Safety, Colocated: SameRegion(leg.Storage.Region, leg.Before.Region), Settings: leg.Before.Settings,
 		})
 	}
 	return points
@@ -60,16 +77,32 @@ func Points(op Operation) []RecoveryPoint {
 
 // ServiceState is what is remembered of a service between operations. It can be rebuilt from records and recovery points.
 type ServiceState struct {
-	V           int       `json:"v"`
-	Service     string    `json:"service"`
-	NewestGood  PointRef  `json:"newestGood,omitzero"`
-	LastOutcome LastEnded `json:"lastOutcome,omitzero"`
+	V       int    `json:"v"`
+	Service string `json:"service"`
+	// NewestGood is what an automatic restore takes: the newest good recovery point since the service was last restored or, if there is none,
+	// the one that was restored. Safety backups do not count: they may hold what was to be undone.
+	NewestGood  PointRef    `json:"newestGood,omitzero"`
+	LastOutcome LastEnded   `json:"lastOutcome,omitzero"`
+	LastRestore LastRestore `json:"lastRestore,omitzero"` // into it
+	LastDrill   LastEnded   `json:"lastDrill,omitzero"`   // of its recovery points
+	Proof       Proof       `json:"proof,omitzero"`       // by the newest drill that succeeded
+	Region      string      `json:"region,omitempty"`     // as ARM last showed it
 }
 
 // PointRef names a recovery point and its age.
 type PointRef struct {
 	ID        string    `json:"id"`
+	Service   string    `json:"service,omitempty"` // whose it is, where that is another service
 	CreatedAt time.Time `json:"createdAt"`
+	AsOf      time.Time `json:"asOf,omitzero"` // when the service was restored to it; zero: it is the service's own state of CreatedAt
+}
+
+// At is the time whose state of the service the point stands for.
+func (r PointRef) At() time.Time {
+	if !r.AsOf.IsZero() {
+		return r.AsOf
+	}
+	return r.CreatedAt
 }
 
 // LastEnded tells how the newest operation ended.
@@ -79,18 +112,94 @@ type LastEnded struct {
 	EndedAt   time.Time `json:"endedAt"`
 }
 
+// LastRestore tells what a service was overwritten with.
+type LastRestore struct {
+	Operation string    `json:"operation"`
+	Outcome   Outcome   `json:"outcome"`
+	At        time.Time `json:"at"` // of the POST
+	Point     string    `json:"recoveryPoint"`
+}
+
+// Proof is a drill that restored a recovery point.
+type Proof struct {
+	Operation       string    `json:"operation"`
+	At              time.Time `json:"at"` // when it was verified
+	Point           string    `json:"recoveryPoint"`
+	PointCreatedAt  time.Time `json:"recoveryPointCreatedAt"`
+	RecoverySeconds float64   `json:"recoverySeconds"` // from the restore's POST to its verification
+}
+
 // After merges what a done operation brought for service; the newest wins, so that order and repetition do not matter. It
 // tells whether anything changed.
 func (s ServiceState) After(op Operation, service string) (ServiceState, bool) {
 	before := s
 	s.V, s.Service = Version, service
 	for _, p := range Points(op) {
-		if p.State == Good && p.Service == service && p.CreatedAt.After(s.NewestGood.CreatedAt) {
-			s.NewestGood = PointRef{ID: p.ID, CreatedAt: p.CreatedAt}
+		if p.State == Good && !p.Safety && p.Service == service {
+			s.offer(PointRef{ID: p.ID, CreatedAt: p.CreatedAt})
 		}
 	}
-	if op.Service == service && op.EndedAt.After(s.LastOutcome.EndedAt) {
-		s.LastOutcome = LastEnded{Operation: op.ID, Outcome: op.Outcome, EndedAt: op.EndedAt}
+	ended := LastEnded{Operation: op.ID, Outcome: op.Outcome, EndedAt: op.EndedAt}
+	if op.Service == service {
+		if op.EndedAt.After(s.LastOutcome.EndedAt) {
+			s.LastOutcome = ended
+			if region := op.Leg().Before.Region; region != "" {
+				s.Region = region
+			}
+		}
+		s.overwritten(op)
+	}
+	if op.Kind == KindDrill && op.Source() == service {
+		s.drilled(op, ended)
 	}
 	return s, s != before
+}
+
+// Offer merges a recovery point that was found beside its blob.
+func (s ServiceState) Offer(p RecoveryPoint) (ServiceState, bool) {
+	before := s
+	s.V, s.Service = Version, p.Service
+	if p.State == Good && !p.Safety {
+		s.offer(PointRef{ID: p.ID, CreatedAt: p.CreatedAt})
+	}
+	return s, s != before
+}
+
+func (s *ServiceState) offer(r PointRef) {
+	if r.At().After(s.NewestGood.At()) {
+		s.NewestGood = r
+	}
+}
+
+// overwritten takes in that the service now holds, or perhaps holds, what was restored.
+func (s *ServiceState) overwritten(op Operation) {
+	leg := op.restored()
+	if leg == nil {
+		return
+	}
+	at := leg.PostedAt
+	if at.IsZero() {
+		at = leg.Claim.From
+	}
+	if at.After(s.LastRestore.At) {
+		s.LastRestore = LastRestore{Operation: op.ID, Outcome: leg.Outcome, At: at, Point: leg.Point}
+	}
+	if b := op.Recovery.Bound; b != nil {
+		ref := PointRef{ID: b.ID, CreatedAt: b.CreatedAt, AsOf: at}
+		if !strings.EqualFold(b.Service, s.Service) {
+			ref.Service = b.Service
+		}
+		s.offer(ref)
+	}
+}
+
+func (s *ServiceState) drilled(op Operation, ended LastEnded) {
+	if op.EndedAt.After(s.LastDrill.EndedAt) {
+		s.LastDrill = ended
+	}
+	leg := op.restored()
+	if b := op.Recovery.Bound; op.Outcome == Succeeded && leg != nil && b != nil && op.EndedAt.After(s.Proof.At) {
+		s.Proof = Proof{Operation: op.ID, At: op.EndedAt, Point: b.ID, PointCreatedAt: b.CreatedAt,
+			RecoverySeconds: op.EndedAt.Sub(leg.PostedAt).Round(time.Millisecond).Seconds()}
+	}
 }

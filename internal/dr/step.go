@@ -13,7 +13,8 @@ type Do string
 // The actions. Yield, Sleep and Finish end an invocation; the others are answered, and Step hears the answer.
 const (
 	Nothing Do = ""        // the message is out of date
-	Lock    Do = "lock"    // ensure the marker, take the service's lock
+	Lock    Do = "lock"    // ensure the marker, take the service's lock, hold the roles of the pair
+	Await   Do = "await"   // has the final backup of the other side ended?
 	Prepare Do = "prepare" // under the lock: is the service there, able and idle?
 	Start   Do = "start"   // POST to ARM, once
 	Check   Do = "check"   // one GET of the Location
@@ -52,8 +53,12 @@ type Answer struct {
 	Retry    time.Duration // a floor for the next try; 0: none was named
 	Reason   string        // why Later, or what ARM said with OK
 	Error    *Error
-	Service  ServiceView // Prepare, Look, Verify
-	Blob     BlobView    // Look, Verify
+	Service  ServiceView    // Prepare, Look, Verify; Lock: as the adopted restore saw it first
+	Blob     BlobView       // Look, Verify
+	Gateways []Gateway      // Verify
+	Point    *RecoveryPoint // Await: what the final backup left; Prepare: what is to be restored, where that was not bound before
+	Plan     *Plan          // Prepare: as it was found under the lock
+	Adopted  string         // Lock, with Still: the operation whose running restore of the same point is followed
 }
 
 // Input is what Step hears: a knock (To is Nothing), or the answer to the action it asked for.
@@ -67,7 +72,7 @@ type Input struct {
 
 // answersIn lists, for each phase, the actions whose answers are heard in it.
 var answersIn = map[Phase][]Do{
-	Queued: {Lock, Prepare}, Starting: {Start, Look}, Running: {Check, Look}, Verifying: {Verify},
+	Queued: {Lock, Await, Prepare}, Starting: {Start, Look}, Running: {Check, Look}, Verifying: {Verify},
 }
 
 // strikesOut is after how many of the watchdog's wakes without progress polling gives way to observing.
@@ -76,10 +81,14 @@ const strikesOut = 10
 // traits is all that differs between the verbs.
 type traits struct {
 	attempts int     // POSTs at most, where a lost answer leaves no trace
-	stretch  float64 // see NextPoll
+	stretch  float64 // see NextPoll; somebody waits for a restore
+	leaves   bool    // a blob, which is a trace of the POST
 }
 
-var verbs = map[Verb]traits{VerbBackup: {attempts: 3, stretch: 0.05}}
+var verbs = map[Verb]traits{
+	VerbBackup:  {attempts: 3, stretch: 0.05, leaves: true},
+	VerbRestore: {attempts: 2},
+}
 
 // Step is the whole machine: the record, what was just seen and the time in; the new record and the one thing to do out. The
 // new record is to be saved before the action is begun. Step changes none of its arguments.
@@ -106,6 +115,8 @@ func Step(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	switch in.To {
 	case Lock:
 		return locked(t, op, in, now)
+	case Await:
+		return awaited(t, op, in, now)
 	case Prepare:
 		return prepared(t, op, in, now)
 	case Start:
@@ -159,19 +170,44 @@ func notStarted(op Operation) string {
 	return text
 }
 
-// locked: OK, or Later when another operation holds the service.
+// locked: OK; Later when another operation holds the service; Still when that one restores what this one would; No when the roles of the pair forbid it.
 func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
-	if in.Verdict == OK {
+	switch in.Verdict {
+	case OK:
+		if op.awaits() {
+			if f := &op.Recovery.Final; f.Until.IsZero() {
+				f.Until = now.Add(time.Duration(op.Recovery.Intent.MaxWait))
+			}
+			return op, Action{Do: Await}
+		}
 		return op, Action{Do: Prepare}
+	case Still:
+		return op.adopt(t, in, now)
+	case No:
+		return op.end(Rejected, in.Error, now)
 	}
 	op.Waiting = in.Reason
-	return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.Busy))}
+	return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.wait(op)))}
+}
+
+// wait is the pause before a busy service or a taken lock is tried again: somebody stands by for an urgent operation.
+func (t Timing) wait(op Operation) time.Duration {
+	if op.Recovery != nil && op.Recovery.Urgent {
+		return min(t.Busy, t.VerifyAgain)
+	}
+	return t.Busy
 }
 
 // prepared: OK, Later (busy, throttled, out of reach) or No.
 func prepared(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	switch in.Verdict {
 	case OK:
+		if op.Recovery != nil && in.Point != nil {
+			op.bind(in.Point)
+		}
+		if op.Recovery != nil && op.Recovery.Plan == nil {
+			op.Recovery.Plan = in.Plan
+		}
 		return op.intend(t, in, now)
 	case Later:
 		return op.yield(t, in, now)
@@ -185,7 +221,7 @@ func prepared(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 func (op Operation) yield(t Timing, in Input, now time.Time) (Operation, Action) {
 	op.Waiting = in.Reason
 	op.Yields++
-	return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.Busy))}
+	return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.wait(op)))}
 }
 
 // intend writes down that a POST follows. From here on a kill leaves the question whether ARM heard it.
@@ -244,6 +280,9 @@ func checked(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 		op.note(now, "ARM does not show the operation: "+in.why())
 		return op, next
 	case No:
+		if leg.Adopted != "" {
+			return op.disown(t, in, now)
+		}
 		return op.end(Failed, in.Error, now)
 	default:
 		op.progress(Verifying)
@@ -252,17 +291,17 @@ func checked(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 	}
 }
 
-// verified: OK, No (the result is not there), or Later (nobody can look).
+// verified: OK, No (the result is not there), Still (not yet), or Later (nobody can look).
 func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	leg := op.Leg()
 	waited := now.Sub(leg.ArmEndedAt)
 	switch {
 	case in.Verdict == OK:
-		leg.After, leg.Blob = in.Service, in.Blob
+		leg.After, leg.Blob, leg.Gateways = in.Service, in.Blob, in.Gateways
 		return op.end(Succeeded, nil, now)
 	case in.Verdict == No && waited >= t.BlobMissing:
 		return op.end(Failed, in.Error, now)
-	case in.Verdict == No:
+	case in.Verdict == No, in.Verdict == Still && waited < t.Verify:
 		return op, Action{Do: Sleep, At: now.Add(t.VerifyAgain)}
 	case waited >= t.Verify:
 		return op.end(Unknown, Failure("NotVerified", fmt.Sprintf("ARM called it finished, but for %s nobody could look at the result: %s", t.Verify, in.why())), now)
@@ -296,10 +335,12 @@ func (op *Operation) progress(to Phase) { op.Phase, op.Strikes, op.Waiting = to,
 func (op Operation) end(outcome Outcome, reason *Error, now time.Time) (Operation, Action) {
 	leg := op.Leg()
 	leg.Outcome, leg.Error, leg.EndedAt = outcome, reason, now
-	if (outcome == Succeeded || leg.MayFail) && op.Step+1 < len(op.Legs) {
+	if more := op.Step+1 < len(op.Legs); more && (outcome == Succeeded || leg.MayFail) {
 		op.Step++
 		op.progress(Queued)
 		return op, Action{Do: Lock}
+	} else if more && outcome != Rejected { // what the operation is for was never begun
+		outcome, reason = Rejected, unprepared(*leg)
 	}
 	op.progress(Done)
 	op.Outcome, op.Error, op.EndedAt = outcome, reason, now

@@ -19,6 +19,12 @@ type Timing struct {
 	Lease time.Duration
 	// StartWithin ends the wait of a queued backup: later than this after its creation it is rejected.
 	StartWithin time.Duration
+	// RestoreWithin is the same for what restores: a confirmed restore never starts hours later.
+	RestoreWithin time.Duration
+	// MaxWait bounds the safety backup and the final backup that go before a restore.
+	MaxWait time.Duration
+	// Probe bounds each look that a plan takes, and the question to each gateway; Survey bounds all looks of a plan together.
+	Probe, Survey time.Duration
 	// BlobMissing is how long a backup that ARM called finished may lack its blob before it counts as failed.
 	BlobMissing time.Duration
 	// VerifyAgain is the wait between two looks for the result of a finished operation.
@@ -40,7 +46,8 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{
 		Invocation: 100 * time.Second, PostWindow: time.Minute, Settle: 5 * time.Minute, Look: time.Minute, Busy: time.Minute,
-		Lease: 10 * time.Minute, StartWithin: 12 * time.Hour, BlobMissing: 5 * time.Minute, VerifyAgain: 15 * time.Second,
+		Lease: 10 * time.Minute, StartWithin: 12 * time.Hour,
+		RestoreWithin: 30 * time.Minute, MaxWait: 10 * time.Minute, Probe: 10 * time.Second, Survey: 30 * time.Second, BlobMissing: 5 * time.Minute, VerifyAgain: 15 * time.Second,
 		Verify: 30 * time.Minute, Blind: 10 * time.Minute, OutageFirst: 30 * time.Second, OutageMost: 5 * time.Minute,
 		WatchdogGrace: 2 * time.Minute, Orphan: time.Hour,
 	}

@@ -9,22 +9,6 @@ import (
 	"apim-dr/internal/dr"
 )
 
-// What a request for an operation can be refused for.
-var (
-	ErrUnknownService = errors.New("the service is not in the fleet")
-	ErrKeyReused      = errors.New("the Idempotency-Key was used before with another body")
-)
-
-// Request is a backup asked for.
-type Request struct {
-	Service     string
-	RequestedBy string // who, as far as is known
-	Reason      string
-	Traceparent string
-	KeyHash     string // hash of the Idempotency-Key; "" when there is none
-	BodyHash    string // hash of the request's body
-}
-
 // Backup creates a backup operation for an HTTP call and enqueues it. The same key with the same body is the same operation. ErrUnknownService,
 // ErrKeyReused; after any other error the caller does not know whether it was accepted, and a key makes asking again safe.
 func (e *Engine) Backup(ctx context.Context, r Request) (dr.Operation, error) {

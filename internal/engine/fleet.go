@@ -12,6 +12,11 @@ import (
 type Fleet struct {
 	Plans    []Plan
 	Services []Service
+	Storages []Storage
+	// Places is where this stamp's parts lie: app, bus and state.
+	Places []dr.Place
+	// Drills is when drills run; the zero Schedule: only when asked for.
+	Drills dr.Schedule
 }
 
 // Plan says when and where to its services are backed up.
@@ -20,14 +25,32 @@ type Plan struct {
 	Schedule dr.Schedule
 	Spread   time.Duration // a tick's backups are started spread over this
 	Storage  dr.Storage
-	Within   time.Duration // deadline of a backup
+	Within   time.Duration // deadline of a backup, and of a restore from one
+	RPO      time.Duration // the newest good recovery point is to be younger
+	Proven   time.Duration // the last good drill is to be younger
+}
+
+// Storage is an account for backups, and how API Management reaches it.
+type Storage struct {
+	dr.Storage
+	dr.Access
 }
 
 // Service is one API Management instance that is backed up.
 type Service struct {
-	Name       string // last segment of the ARM id: the key everywhere
-	ResourceID string
-	Plan       string
+	Name           string // last segment of the ARM id: the key everywhere
+	ResourceID     string
+	Region         string // as configured; empty: not told
+	Plan           string
+	Secondaries    []Secondary // in the order in which a failover tries them
+	Drill          *dr.Instance
+	AllowColocated bool
+}
+
+// Secondary is an instance that a failover of its service restores into.
+type Secondary struct {
+	dr.Instance
+	Warm bool // kept up to date
 }
 
 func (f Fleet) plan(name string) (Plan, bool) {

@@ -15,6 +15,7 @@ var (
 	ErrConflict   = errors.New("the record was changed by another writer")
 	ErrUnreadable = errors.New("the record cannot be read") // not JSON, or not of its shape
 	ErrNewer      = errors.New("the record was written by a newer version")
+	ErrDeleting   = errors.New("the recovery point is being deleted")
 	ErrCursor     = errors.New("the listing cannot be continued from there: begin it again")
 )
 
@@ -50,16 +51,38 @@ type Store interface {
 	Yield(ctx context.Context, service, operation, invocation string) error
 	// Unlock frees the lock of an operation that is done, whichever of its invocations took it; if another operation has it, it does nothing.
 	Unlock(ctx context.Context, service, operation string) error
+	// Reserve lets operation have the lock next, if holder still has it: Yield, Unlock and TakeOver then hand it to operation. A later
+	// reservation replaces an earlier one.
+	Reserve(ctx context.Context, service, holder, operation string) error
+	// Holder tells which operation has the lock of a service; "" when none has.
+	Holder(ctx context.Context, service string) (operation string, err error)
 	// Locks lists the locks, service to holder.
 	Locks(ctx context.Context) (map[string]string, error)
 
 	// PutPoint creates the record of a recovery point and the copy beside its blob; what is there stays as it is.
 	PutPoint(ctx context.Context, p dr.RecoveryPoint) error
+	// Point reads the record of a recovery point of a service; ErrNotFound, ErrUnreadable, ErrNewer.
+	Point(ctx context.Context, service, id string) (dr.RecoveryPoint, error)
+	// Points lists the recovery points of a service, the newest first; those that cannot be read are left out.
+	Points(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
+	// Pin notes in the record of a recovery point that an operation restores it; ErrNotFound, ErrDeleting.
+	Pin(ctx context.Context, service, id, operation string) error
+	// Unpin takes that back; no error when it was not so, or there is no record.
+	Unpin(ctx context.Context, service, id, operation string) error
+	// Service tells what is remembered of a service; ErrNotFound when nothing is, ErrUnreadable, ErrNewer.
+	Service(ctx context.Context, service string) (dr.ServiceState, error)
+	// Pair reads the record of a pair (dr.PairName); ErrNotFound, ErrUnreadable, ErrNewer.
+	Pair(ctx context.Context, name string) (dr.Pair, error)
+	// MergePair reads, merges and writes the record of a pair, again on a conflict. merge gets a pair without a Name when there is no record; it
+	// may be called more than once. It writes only what merge changes.
+	MergePair(ctx context.Context, name string, merge func(dr.Pair) (dr.Pair, bool)) error
 	// MergeService reads, merges and writes what is remembered of a service, again on a conflict. It writes only what merge changes.
 	MergeService(ctx context.Context, service string, merge func(dr.ServiceState) (dr.ServiceState, bool)) error
 
 	// Remember keeps what an Idempotency-Key (hashed by the caller) stands for and returns what is kept: claim, or an earlier one.
 	Remember(ctx context.Context, keyHash string, claim Claim) (Claim, error)
+	// Recall returns what an Idempotency-Key stands for; ErrNotFound when it was not used yet.
+	Recall(ctx context.Context, keyHash string) (Claim, error)
 	// LastTick is the newest tick of a plan that was carried out; zero when none was.
 	LastTick(ctx context.Context, plan string) (time.Time, error)
 	// MoveTick sets it; an older one than is kept is ignored.
@@ -85,18 +108,41 @@ type Claim struct {
 type Vault interface {
 	// Head tells what storage shows of a blob. An absent blob or container is no error.
 	Head(ctx context.Context, s dr.Storage, blob string) (dr.BlobView, error)
+	// Exists tells whether the container is there.
+	Exists(ctx context.Context, s dr.Storage) (bool, error)
+	// Beside reads the copies of recovery points that lie beside the backups of a container, and hands each to got until that fails; what cannot be
+	// read is told to bad.
+	Beside(ctx context.Context, s dr.Storage, got func(dr.RecoveryPoint) error, bad func(blob string, why error)) error
+	// Roles lists the copies of the records of pairs that lie in a container of backups.
+	Roles(ctx context.Context, s dr.Storage) ([]dr.Pair, error)
+	// Role reads one of them; ErrNotFound when there is none, or no container.
+	Role(ctx context.Context, s dr.Storage, name string) (dr.Pair, error)
+	// KeepRole writes the copy of the record of a pair; one whose ChangedAt is newer stays as it is.
+	KeepRole(ctx context.Context, s dr.Storage, p dr.Pair) error
 }
 
 // ARM is Azure Resource Manager. It answers for every outcome, being out of reach included: there is no error beside the answer.
 type ARM interface {
 	// Service reads an instance: OK with Service; Later; No.
 	Service(ctx context.Context, resourceID string) dr.Answer
+	// Group reads the resource group of an instance: OK with Service.Region; Later; No.
+	Group(ctx context.Context, resourceID string) dr.Answer
+	// Deleted tells whether an instance that is not there was soft-deleted and can be brought back.
+	Deleted(ctx context.Context, resourceID string) dr.Known
+	// Workspaces counts the workspaces of an instance; -1 when that cannot be seen.
+	Workspaces(ctx context.Context, resourceID string) int
 	// Start POSTs a leg once, for the recovery point named point: Still with Location; Later; No; Lost. It returns before ctx ends.
 	Start(ctx context.Context, leg dr.Leg, point string) dr.Answer
 	// Check GETs a Location once: Still with Location; Later; Refused; No; OK.
 	Check(ctx context.Context, location string) dr.Answer
 	// Trusts tells whether a Location leads to the configured endpoint. Only such a one is ever sent a token.
 	Trusts(location string) bool
+}
+
+// Gateways asks the gateways of API Management.
+type Gateways interface {
+	// Probe asks each URL's status address once, all at the same time, and returns before ctx ends. The order is that of urls.
+	Probe(ctx context.Context, urls []string) []dr.Gateway
 }
 
 // Bus sends messages. A send is done when Service Bus has accepted it.

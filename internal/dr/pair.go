@@ -1,0 +1,138 @@
+package dr
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Role is what an operation does to the pair it belongs to.
+type Role string
+
+// The roles. An operation without one changes no roles, such as a restore by hand.
+const (
+	Switch Role = "switch" // failover and failback: the target becomes the active instance
+	Follow Role = "follow" // warm standby: the standby gets what the active instance has
+)
+
+// Pair remembers which of two instances is the active one. Without a record the configured primary is.
+type Pair struct {
+	V    int    `json:"v"`
+	Name string `json:"name"` // PairName of the two
+	Home string `json:"home"` // the configured primary
+	// Active is the instance that serves production, as far as apim-dr brought that about or was told.
+	Active string `json:"active"`
+	// Suspended: the warm standby is not kept up to date. Set by a failover, until the failback or a re-arm.
+	Suspended bool `json:"suspended,omitempty"`
+	// BusyBy is the failover at work; Before what Suspended was before it.
+	BusyBy string `json:"busyBy,omitempty"`
+	Before bool   `json:"before,omitempty"`
+	// Standby is what the instance that is not active holds, StandbyAt when that was last known.
+	Standby   PointRef  `json:"standby,omitzero"`
+	StandbyAt time.Time `json:"standbyAt,omitzero"`
+	// ChangedAt is when Active was set last, By the operation or person that did.
+	ChangedAt time.Time `json:"changedAt,omitzero"`
+	By        string    `json:"by,omitempty"`
+}
+
+// PairName is the name of the pair of two instances: the same whichever comes first.
+func PairName(a, b string) string {
+	names := []string{strings.ToLower(a), strings.ToLower(b)}
+	slices.Sort(names)
+	return strings.Join(names, "~")
+}
+
+// NewPair is a pair of which nothing was recorded yet.
+func NewPair(home, other string) Pair {
+	return Pair{V: Version, Name: PairName(home, other), Home: home, Active: home}
+}
+
+// IsActive tells whether an instance serves production.
+func (p Pair) IsActive(name string) bool { return strings.EqualFold(p.Active, name) }
+
+// Has tells whether an instance is one of the two.
+func (p Pair) Has(name string) bool {
+	return slices.Contains(strings.Split(p.Name, "~"), strings.ToLower(name))
+}
+
+// Admit lets an operation begin or tells why it may not. A failover is noted as being at work; nothing else changes the pair.
+func (p Pair) Admit(op Operation) (Pair, *Error) {
+	r := op.Recovery
+	if refusal := p.refuses(r.Role, r.Intent.Source.Name, op.ID); refusal != nil {
+		return p, refusal
+	}
+	if r.Role == Switch && p.BusyBy != op.ID {
+		p.V, p.BusyBy, p.Before, p.Suspended = Version, op.ID, p.Suspended, true
+	}
+	return p, nil
+}
+
+// refuses tells why an operation with that role, from that source, may not begin.
+func (p Pair) refuses(role Role, source, id string) *Error {
+	switch {
+	case role == "":
+		return nil
+	case !p.IsActive(source):
+		return Failure("NotActive", fmt.Sprintf("%s is the active instance of the pair %s, not %s", p.Active, p.Name, source))
+	case p.BusyBy != "" && p.BusyBy != id:
+		return Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s", p.BusyBy, p.Name))
+	case role == Follow && p.Suspended:
+		return Failure("StandbySuspended", fmt.Sprintf("the standby of the pair %s is suspended since a failover; it is kept up to date again after the failback or a re-arm", p.Name))
+	}
+	return nil
+}
+
+// After merges what a done operation brought; it tells whether anything changed. Order and repetition do not matter: a failover counts while it is the
+// one at work, and of the standby the newest knowledge wins.
+func (p Pair) After(op Operation) (Pair, bool) {
+	before, r := p, op.Recovery
+	if r == nil || op.Phase != Done {
+		return p, false
+	}
+	if r.Role == Switch && p.BusyBy == op.ID {
+		p.BusyBy = ""
+		switch op.Outcome {
+		case Succeeded:
+			p.Active, p.ChangedAt, p.By = op.Service, op.EndedAt, op.ID
+			p.Suspended = !strings.EqualFold(op.Service, p.Home)
+			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // the instance that was left has gone its own way
+		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked
+		default:
+			p.Suspended = p.Before
+		}
+		p.Before = false
+	}
+	if leg := op.restored(); leg != nil && !p.IsActive(op.Service) && op.EndedAt.After(p.StandbyAt) {
+		p.Standby, p.StandbyAt = PointRef{}, op.EndedAt
+		if r.Bound != nil && leg.Outcome == Succeeded && strings.EqualFold(r.Bound.Service, p.Active) {
+			p.Standby = PointRef{ID: r.Bound.ID, Service: r.Bound.Service, CreatedAt: r.Bound.CreatedAt}
+		}
+	}
+	return p, p != before
+}
+
+// Rearm lets the warm standby be kept up to date again, with active as the instance that serves production.
+func (p Pair) Rearm(active, by string, now time.Time) (Pair, *Error) {
+	switch {
+	case !p.Has(active):
+		return p, Failure("NotInPair", fmt.Sprintf("%s is not one of the pair %s", active, p.Name))
+	case p.BusyBy != "":
+		return p, Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s; wait for its end or abandon it", p.BusyBy, p.Name))
+	}
+	if !p.IsActive(active) {
+		p.Standby, p.StandbyAt = PointRef{}, now
+	}
+	p.V, p.Active, p.Suspended, p.ChangedAt, p.By = Version, active, false, now, by
+	return p, nil
+}
+
+// Newer returns the one of two records of a pair that knows better who is active. A failover that ran without the state storage leaves its
+// record beside the backups only.
+func (p Pair) Newer(other Pair) Pair {
+	if other.Name != p.Name || !other.ChangedAt.After(p.ChangedAt) {
+		return p
+	}
+	other.BusyBy, other.Before = p.BusyBy, p.Before
+	return other
+}

@@ -1,0 +1,208 @@
+package dr
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Plan is what a restore, failover or drill will do and what was found out beforehand. MakePlan makes it from values alone: what a dry run shows is
+// what the real run does.
+type Plan struct {
+	Kind   Kind     `json:"kind"`
+	Source Instance `json:"source"`
+	Target Instance `json:"target"` // what is overwritten
+	// Point is the recovery point; nil: there is none.
+	Point *RecoveryPoint `json:"recoveryPoint,omitempty"`
+	// DataAge is how old the data of the recovery point were when the plan was made.
+	DataAge Duration  `json:"dataAge,omitempty"`
+	Steps   []string  `json:"steps"`
+	Checks  []Finding `json:"checks"`
+	// NotCovered lists what the restore leaves to be done by hand on the target.
+	NotCovered []string `json:"notCovered,omitempty"`
+	// NextSteps is what a person has to do when it has succeeded.
+	NextSteps []string  `json:"nextSteps,omitempty"`
+	MadeAt    time.Time `json:"madeAt"`
+}
+
+// Grade is what a check came to.
+type Grade string
+
+// The grades. Unknown never blocks: what cannot be looked at in the middle of an outage must not stop the recovery from it.
+const (
+	Pass   Grade = "pass"
+	Fail   Grade = "fail"
+	Warn   Grade = "warn"
+	Unseen Grade = "unknown"
+)
+
+// Finding is what one check found.
+type Finding struct {
+	Name       string `json:"name"`
+	Result     Grade  `json:"result"`
+	Detail     string `json:"detail,omitempty"`
+	Overridden bool   `json:"overridden,omitempty"` // it fails, and the caller has said that it may
+}
+
+// String is the finding in one line.
+func (c Finding) String() string { return c.Name + ": " + c.Detail }
+
+// Failing lists the checks that stand in the way.
+func (p Plan) Failing() []Finding {
+	return slices.DeleteFunc(slices.Clone(p.Checks), func(c Finding) bool { return c.Result != Fail || c.Overridden })
+}
+
+// Refusal is the reason why the plan cannot be carried out, with all findings; nil: it can. Code is the first failing check's.
+func (p Plan) Refusal() *Error {
+	failing := p.Failing()
+	if len(failing) == 0 {
+		return nil
+	}
+	lines := make([]string, len(failing))
+	for i, c := range failing {
+		lines[i] = c.Detail
+	}
+	code := checkCodes[failing[0].Name]
+	return Failure(code, strings.Join(lines, "\n"))
+}
+
+// Brief is the plan without what is long and found elsewhere, for the record of the recovery point stays beside it.
+func (p Plan) brief() *Plan {
+	if p.Point != nil {
+		point := p.Point.withoutSettings()
+		p.Point = &point
+	}
+	return &p
+}
+
+// Facts is what was found out for a plan. An Answer without a verdict was not asked for.
+type Facts struct {
+	APIVersion string
+	Target     Answer // of reading the instance that is overwritten
+	Source     Answer // of reading the one whose data they are
+	Deleted    Known  // Target is not there, but was soft-deleted and can be brought back
+	Group      Answer // Service.Region is that of Target's resource group
+	Workspaces int    // of Target; -1: not known
+	Point      *RecoveryPoint
+	PointError string // why there is no Point; "": it was looked for and is not there
+	Container  Known
+	Blob       BlobView
+	BlobError  string // why Blob could not be looked at
+	Access     Access
+	Pairs      []Pair // those that Target is one of, and that of Source and Target
+	Holder     string // operation that has Target's lock; "": none that is known
+}
+
+// Known is an answer to a yes or no question.
+type Known string
+
+// The answers.
+const (
+	Yes      Known = "yes"
+	Not      Known = "no"
+	NotKnown Known = "unknown" // could not be found out; so is ""
+)
+
+// Access is how API Management reaches the storage of a recovery point.
+type Access struct {
+	Mode     string // systemAssigned, userAssigned, storageKey; "": the account is not one of the fleet's
+	ClientID string // userAssigned
+}
+
+// MakePlan decides, from what was asked for and what was found out, what is to be done and what stands in its way.
+func MakePlan(i Intent, f Facts, now time.Time) Plan {
+	p := Plan{Kind: i.Kind, Source: i.Source, Target: i.Target, Point: f.Point, MadeAt: now}
+	if f.Point != nil {
+		p.DataAge = Duration(max(now.Sub(f.Point.CreatedAt), 0).Round(time.Second))
+	}
+	for _, check := range checks {
+		c := check.look(i, f, now)
+		if c.Result == "" {
+			continue // does not concern this plan
+		}
+		c.Name = check.name
+		c.Overridden = c.Result == Fail && slices.Contains(i.Overrides, c.Name)
+		p.Checks = append(p.Checks, c)
+	}
+	p.Steps = steps(i, f)
+	from, to := f.settingsOfSource(), f.Target.Service.Settings
+	if f.Target.Verdict == OK && f.Point != nil {
+		p.NotCovered = NotCovered(from, to)
+	}
+	if i.Kind == KindFailover {
+		p.NextSteps = nextSteps(i, from, to)
+	}
+	return *p.brief()
+}
+
+// settingsOfSource are those that the recovery point kept; of one without, the source's present ones.
+func (f Facts) settingsOfSource() *Settings {
+	if f.Point != nil && f.Point.Settings != nil {
+		return f.Point.Settings
+	}
+	return f.Source.Service.Settings
+}
+
+func steps(i Intent, f Facts) []string {
+	var list []string
+	point := "a recovery point"
+	if f.Point != nil {
+		point = fmt.Sprintf("recovery point %s of %s", f.Point.ID, f.Point.CreatedAt.UTC().Format(time.RFC3339))
+	}
+	wait := time.Duration(i.MaxWait)
+	if i.Kind == KindFailover {
+		list = append(list, fmt.Sprintf("suspend the warm standby of the pair %s", PairName(i.Source.Name, i.Target.Name)))
+	}
+	if use, _ := i.final(f); use {
+		list = append(list, fmt.Sprintf("back %s up once more, for at most %s", i.Source.Name, wait))
+		if i.Final == FinalAuto {
+			point = "that backup or, if it does not succeed, " + point
+		} else {
+			point = "that backup"
+		}
+	}
+	if i.Safety {
+		list = append(list, fmt.Sprintf("back %s up, for at most %s, so that this can be undone", i.Target.Name, wait))
+	}
+	list = append(list, fmt.Sprintf("restore %s into %s, which is overwritten", point, i.Target.Name),
+		fmt.Sprintf("wait until %s is Succeeded, and ask its gateways", i.Target.Name))
+	if i.Kind == KindFailover {
+		list = append(list, fmt.Sprintf("record %s as the active instance", i.Target.Name))
+	}
+	return list
+}
+
+// final tells whether a last backup of the source is tried, or why not.
+func (i Intent) final(f Facts) (use bool, why string) {
+	switch {
+	case i.Final != FinalAuto && i.Final != FinalRequire:
+		return false, ""
+	case f.Source.Verdict != OK:
+		return i.Final == FinalRequire, fmt.Sprintf("%s does not answer (%s)", i.Source.Name, f.Source.why())
+	}
+	return true, ""
+}
+
+// nextSteps tells which name has to point where.
+func nextSteps(i Intent, from, to *Settings) []string {
+	gateway := "the gateway of " + i.Target.Name
+	if to != nil && to.GatewayURL != "" {
+		gateway = strings.TrimPrefix(strings.TrimPrefix(to.GatewayURL, "https://"), "http://")
+	}
+	var list []string
+	for _, h := range from.custom() {
+		text := fmt.Sprintf("point the DNS name %s (%s) at %s", h.Name, h.Type, gateway)
+		if !slices.ContainsFunc(to.custom(), func(o HostName) bool { return strings.EqualFold(o.Name, h.Name) }) {
+			text = fmt.Sprintf("add the hostname %s with its certificate to %s, then %s", h.Name, i.Target.Name, text)
+		}
+		list = append(list, text)
+	}
+	if len(list) == 0 {
+		list = append(list, fmt.Sprintf("send clients, or the traffic manager before them, to %s instead of %s: no custom hostname of %[2]s is known", gateway, i.Source.Name))
+	}
+	return append(list,
+		fmt.Sprintf("check the backends, Key Vault references and certificates that %s uses: a restore does not bring its identity or network", i.Target.Name),
+		fmt.Sprintf("keep changes out of %s: it is no longer the active instance", i.Source.Name),
+		fmt.Sprintf("when %s is well again, fail back: POST /api/failovers {\"primary\":%q,\"target\":%q,\"confirm\":%[3]q}", i.Source.Name, i.Target.Name, i.Source.Name))
+}

@@ -1,0 +1,203 @@
+package dr
+
+import (
+	"strings"
+	"time"
+)
+
+// Instance names an API Management instance.
+type Instance struct {
+	Name       string `json:"name"`       // last segment of the ARM id: the key of its lock and its records
+	ResourceID string `json:"resourceId"` // ARM id
+	Region     string `json:"region,omitempty"`
+}
+
+// Is tells whether name is this instance's. Azure does not mind the case of names.
+func (i Instance) Is(name string) bool { return strings.EqualFold(i.Name, name) }
+
+// FinalMode tells whether a failover takes a last backup of the instance that it leaves.
+type FinalMode string
+
+// The modes.
+const (
+	FinalNever   FinalMode = "never"   // the side that is left is not touched
+	FinalAuto    FinalMode = "auto"    // taken if that side answers; without it the newest good recovery point is restored
+	FinalRequire FinalMode = "require" // without it nothing is restored
+)
+
+// Intent is what was asked for, as the plan is made from it: who asks does not matter.
+type Intent struct {
+	Kind   Kind     `json:"kind"`
+	Source Instance `json:"source"` // whose recovery point is restored
+	Target Instance `json:"target"` // what is overwritten
+	// Point is the recovery point asked for: an id, a time (RFC 3339: the newest good one at that time), or "latest".
+	Point string `json:"point"`
+	// Safety backs the target up first.
+	Safety bool `json:"safety,omitempty"`
+	// Final is a failover's last backup of Source; empty: never.
+	Final FinalMode `json:"finalBackup,omitempty"`
+	// MaxWait bounds the safety backup and the final backup.
+	MaxWait Duration `json:"maxWait,omitempty"`
+	// Auto: nobody asked for it. It never restores onto the active instance of a pair.
+	Auto bool `json:"auto,omitempty"`
+	// Overrides are the checks that may fail.
+	Overrides []string `json:"overrides,omitempty"`
+}
+
+// Latest as Intent.Point means the newest good recovery point.
+const Latest = "latest"
+
+// Recovery is what an operation that restores has beside its legs: whose data it takes, why it was let through and what follows from it.
+type Recovery struct {
+	Intent Intent `json:"intent"`
+	// Bound is the recovery point that is restored; nil until the work begins, when nobody has chosen one before.
+	Bound *RecoveryPoint `json:"bound,omitempty"`
+	// Plan is what the caller was shown or, where nobody asked, what was found when the work began.
+	Plan *Plan `json:"plan,omitempty"`
+	// Pair is the pair that the operation belongs to, Home its configured primary, Role what it does there.
+	Pair string `json:"pair,omitempty"`
+	Home string `json:"home,omitempty"`
+	Role Role   `json:"role,omitempty"`
+	// Urgent: goes before other waiting work on its service, and follows a restore of the same point that already runs.
+	Urgent bool  `json:"urgent,omitempty"`
+	Final  Final `json:"final,omitzero"`
+}
+
+// Final is the last backup of the instance that a failover leaves. It is an operation of its own, which the failover only watches.
+type Final struct {
+	Operation string    `json:"operation,omitempty"`
+	Until     time.Time `json:"until,omitzero"` // not waited for any longer
+	Outcome   Outcome   `json:"outcome,omitempty"`
+	Reason    string    `json:"reason,omitempty"` // why it is not used
+}
+
+// awaits tells whether the operation has a final backup to wait for.
+func (op *Operation) awaits() bool {
+	r := op.Recovery
+	return r != nil && (r.Intent.Final == FinalAuto || r.Intent.Final == FinalRequire) && r.Final.Outcome == "" && op.Step == 0 && op.Leg().Attempt == 0
+}
+
+// bind sets the recovery point that the operation restores.
+func (op *Operation) bind(p *RecoveryPoint) {
+	op.Recovery.Bound = p
+	for i := range op.Legs {
+		if op.Legs[i].Verb == VerbRestore {
+			op.Legs[i].Point, op.Legs[i].Storage = p.ID, p.Storage
+		}
+	}
+}
+
+// Blob is the name of the blob that the leg at work writes or reads.
+func (op Operation) Blob() string {
+	if leg := op.Leg(); leg.Verb == VerbRestore {
+		return leg.Point
+	}
+	return op.PointID()
+}
+
+// Source is the service whose recovery point is restored; empty: the operation restores nothing.
+func (op Operation) Source() string {
+	if op.Recovery == nil {
+		return ""
+	}
+	return op.Recovery.Intent.Source.Name
+}
+
+// restored is the leg that overwrote, or perhaps overwrote, the service; nil: none did.
+func (op Operation) restored() *Leg {
+	for i := range op.Legs {
+		leg := &op.Legs[i]
+		if leg.Verb == VerbRestore && (leg.Outcome == Succeeded || leg.Outcome == Unknown) && (leg.Attempt > 0 || leg.Adopted != "") {
+			return leg
+		}
+	}
+	return nil
+}
+
+// Gateway is what answered at a gateway's status address after a restore. It is a finding and decides nothing: one inside a virtual network
+// cannot be reached from everywhere.
+type Gateway struct {
+	URL    string `json:"url"`
+	Status int    `json:"status,omitempty"` // HTTP status; 0: no answer
+	Error  string `json:"error,omitempty"`
+}
+
+// awaited: OK with the recovery point of the final backup; Still (it runs); No (it left none) or Later (it could not be begun or looked at).
+func awaited(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
+	f := &op.Recovery.Final
+	f.Operation = FinalID(op)
+	switch {
+	case in.Verdict == OK && in.Point != nil:
+		f.Outcome = Succeeded
+		op.bind(in.Point)
+		return op, Action{Do: Prepare}
+	case in.Verdict != No && now.Before(f.Until):
+		op.Waiting = "the final backup " + f.Operation + " is not done: " + in.why()
+		return op, Action{Do: Sleep, At: earlier(now.Add(t.VerifyAgain), f.Until)}
+	case in.Verdict == No:
+		f.Outcome, f.Reason = Failed, in.why()
+	default:
+		f.Outcome, f.Reason = Unknown, "not done within "+time.Duration(op.Recovery.Intent.MaxWait).String()+": "+in.why()
+	}
+	if op.Recovery.Intent.Final == FinalRequire {
+		return op.end(Rejected, Failure("FinalBackupNotGood", "the final backup of "+op.Source()+" is required but did not succeed ("+f.Reason+"); "+op.Service+" was not touched"), now)
+	}
+	op.note(now, "going on without a final backup: "+f.Reason)
+	return op, Action{Do: Prepare}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// adopt follows the restore of the same recovery point into the same instance that another operation has begun.
+func (op Operation) adopt(t Timing, in Input, now time.Time) (Operation, Action) {
+	op.progress(Running)
+	leg := op.Leg()
+	leg.Adopted, leg.Location, leg.PostedAt, leg.Before = in.Adopted, in.Location, now, in.Service
+	leg.Deadline = now.Add(time.Duration(leg.Within))
+	op.note(now, "operation "+in.Adopted+" already restores "+leg.Point+" into "+leg.Service+": following that restore")
+	return op, Action{Do: Check, Location: leg.Location}
+}
+
+// disown goes back to the start after a restore that was followed has failed.
+func (op Operation) disown(t Timing, in Input, now time.Time) (Operation, Action) {
+	op.progress(Queued)
+	leg := op.Leg()
+	op.note(now, "the restore of operation "+leg.Adopted+" has failed ("+in.why()+"): doing it again")
+	leg.Adopted, leg.Location, leg.PostedAt, leg.Before = "", "", time.Time{}, ServiceView{}
+	return op, Action{Do: Sleep, At: now.Add(t.VerifyAgain)}
+}
+
+// unprepared is the reason of an operation whose safety backup did not succeed.
+func unprepared(leg Leg) *Error {
+	why := string(leg.Outcome)
+	if leg.Error != nil {
+		why += " (" + leg.Error.String() + ")"
+	}
+	return Failure("SafetyBackupNotGood", "the safety backup of "+leg.Service+" ended "+why+"; the instance was not overwritten. With safetyBackup false it is overwritten without one")
+}
+
+// Abandon gives an operation up for a person who asks for it: our lock is freed, and ARM may still be at work. It tells false for one that is done.
+func Abandon(op Operation, by, reason string, now time.Time) (Operation, bool) {
+	if op.Phase == Done {
+		return op, false
+	}
+	op = op.clone()
+	outcome, text := Rejected, "abandoned by "+by+" before anything was asked of ARM"
+	if op.Phase != Queued {
+		outcome, text = Unknown, "abandoned by "+by+": ARM may still be at work on "+op.Service+"; look at it before anything else is started there"
+	}
+	if reason != "" {
+		text += " (" + reason + ")"
+	}
+	why := Failure("Abandoned", text)
+	leg := op.Leg()
+	leg.Outcome, leg.Error, leg.EndedAt = outcome, why, now
+	op.progress(Done)
+	op.Outcome, op.Error, op.EndedAt = outcome, why, now
+	return op, true
+}
