@@ -79,7 +79,8 @@ func (op *Operation) awaits() bool {
 
 // bind sets the recovery point that the operation restores.
 func (op *Operation) bind(p *RecoveryPoint) {
-	op.Recovery.Bound = p
+	short := p.withoutSettings() // they stand in the point's own record
+	op.Recovery.Bound = &short
 	for i := range op.Legs {
 		if op.Legs[i].Verb == VerbRestore {
 			op.Legs[i].Point, op.Legs[i].Storage = p.ID, p.Storage
@@ -200,4 +201,50 @@ func Abandon(op Operation, by, reason string, now time.Time) (Operation, bool) {
 	op.progress(Done)
 	op.Outcome, op.Error, op.EndedAt = outcome, why, now
 	return op, true
+}
+
+// Refuse ends an operation whose plan does not pass before anything was begun.
+func Refuse(op Operation, why *Error, now time.Time) Operation {
+	op, _ = op.clone().end(Rejected, why, now)
+	return op
+}
+
+// Same tells whether an operation that wants to restore can as well follow other, which does the very same already.
+func Same(op, other Operation) bool {
+	mine, theirs := op.Leg(), other.Leg()
+	return mine.Verb == VerbRestore && theirs.Verb == VerbRestore && mine.Point != "" && mine.Point == theirs.Point && !op.awaits() &&
+		(other.Phase == Running || other.Phase == Verifying) && theirs.Location != ""
+}
+
+// Planned binds an operation to the plan that its caller was shown.
+func Planned(op Operation, plan Plan) Operation {
+	op = op.clone()
+	op.Recovery.Plan = &plan
+	if plan.Point != nil {
+		op.bind(plan.Point)
+	}
+	if use, why := plan.finalBackup(); op.Recovery.Intent.Final == FinalAuto && !use {
+		op.Recovery.Final.Outcome, op.Recovery.Final.Reason = Rejected, why
+	}
+	return op
+}
+
+// finalBackup is what the plan found about the last backup of the source.
+func (p Plan) finalBackup() (use bool, why string) {
+	for _, c := range p.Checks {
+		if c.Name == "finalBackup" {
+			return c.Result == Pass, c.Detail
+		}
+	}
+	return true, ""
+}
+
+// Because tells in an error that the approved plan no longer holds. An operation that nobody approved has none.
+func (e *Error) Because(approved *Plan) *Error {
+	if approved == nil || len(approved.Failing()) > 0 {
+		return e
+	}
+	out := *e
+	out.Message = "things have changed since the plan of " + approved.MadeAt.UTC().Format(time.RFC3339) + ": " + e.Message
+	return &out
 }

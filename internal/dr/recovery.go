@@ -75,6 +75,18 @@ func Points(op Operation) []RecoveryPoint {
 	return points
 }
 
+// Newest chooses the newest good recovery point of a service by a time; nil when there is none. Safety backups count only where the caller names
+// the time, auto false: what nobody looks at must not restore what was to be undone.
+func Newest(points []RecoveryPoint, by time.Time, auto bool) *RecoveryPoint {
+	var newest *RecoveryPoint
+	for i, p := range points {
+		if p.State == Good && !p.CreatedAt.After(by) && !(auto && p.Safety) && (newest == nil || p.CreatedAt.After(newest.CreatedAt)) {
+			newest = &points[i]
+		}
+	}
+	return newest
+}
+
 // ServiceState is what is remembered of a service between operations. It can be rebuilt from records and recovery points.
 type ServiceState struct {
 	V       int    `json:"v"`

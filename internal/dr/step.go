@@ -151,7 +151,7 @@ func knock(t Timing, op Operation, in Input, now time.Time) (Operation, Action) 
 		return op, Action{Do: Look}
 	case Running:
 		if !t.blind(*leg, now) && op.Strikes < strikesOut {
-			return op, Action{Do: Check, Location: in.Wake.locationFor(*leg)}
+			return op, Action{Do: Check, Location: in.Wake.locationFor(op)}
 		}
 		if due := leg.LookedAt.Add(t.Look); !leg.LookedAt.IsZero() && now.Before(due) {
 			return op, Action{Do: Sleep, At: due}

@@ -12,8 +12,8 @@ func SameRegion(a, b string) bool {
 
 // Place is something that a recovery needs, and where it lies.
 type Place struct {
-	What   string // "this stamp", "the backup storage contosodr"
-	Region string // empty: not known
+	What   string `json:"what"`             // "this stamp", "the backup storage contosodr"
+	Region string `json:"region,omitempty"` // empty: not known
 }
 
 // Survival tells whether what a recovery needs is still there when the region of the active instance is gone.

@@ -16,8 +16,9 @@ type Wake struct {
 	V        int       `json:"v"`
 	ID       string    `json:"id"`
 	Epoch    int       `json:"epoch"`
-	N        int       `json:"n"`   // counts the wakes of an epoch
-	Try      int       `json:"try"` // how often in a row something could not be reached
+	N        int       `json:"n"`             // counts the wakes of an epoch
+	Try      int       `json:"try"`           // how often in a row something could not be reached
+	Leg      int       `json:"leg,omitempty"` // index of the leg that Attempt counts for
 	Attempt  int       `json:"attempt,omitempty"`
 	Location string    `json:"location,omitempty"` // the latest of attempt Attempt
 	Lease    time.Time `json:"lease,omitzero"`     // what the marker's lease was set to: saves reading it
@@ -35,23 +36,26 @@ func (w Wake) MessageID() string {
 
 // Next is the wake that follows w in the same operation.
 func (w Wake) Next(op Operation, a Action) Wake {
-	next := Wake{V: Version, ID: op.ID, Epoch: op.Epoch, N: w.N + 1, Try: a.Try, Attempt: op.Leg().Attempt, Lease: w.Lease}
+	next := Wake{V: Version, ID: op.ID, Epoch: op.Epoch, N: w.N + 1, Try: a.Try, Leg: op.Step, Attempt: op.Leg().Attempt, Lease: w.Lease}
 	if op.Epoch != w.Epoch {
 		next.N = 0
 	}
 	if next.Location = a.Location; next.Location == "" && next.Epoch == w.Epoch {
-		next.Location = w.locationFor(*op.Leg())
+		next.Location = w.locationFor(op)
 	}
 	return next
 }
 
 // locationFor is the Location to GET: the message's, when it belongs to the attempt at work, else the stored one.
-func (w Wake) locationFor(leg Leg) string {
-	if w.Attempt == leg.Attempt && w.Location != "" {
+func (w Wake) locationFor(op Operation) string {
+	if w.Belongs(op) && w.Location != "" {
 		return w.Location
 	}
-	return leg.Location
+	return op.Leg().Location
 }
+
+// Belongs tells whether the message speaks of the attempt at work: the first attempt of one leg is not that of another.
+func (w Wake) Belongs(op Operation) bool { return w.Leg == op.Step && w.Attempt == op.Leg().Attempt }
 
 // Foreign tells whether the Location is that of another instance than resourceID, or of another subscription. Not every Location names its instance.
 func (w Wake) Foreign(resourceID string) bool {
@@ -70,7 +74,7 @@ func (w Wake) Foreign(resourceID string) bool {
 // repairs tells whether the message carries the Location of the attempt at work, of which the record says nothing: the POST was heard, and only
 // the save after it was lost. That is a fact, whatever the message's epoch.
 func (w Wake) repairs(op Operation) bool {
-	return op.Phase == Starting && w.Location != "" && w.Attempt == op.Leg().Attempt
+	return op.Phase == Starting && w.Location != "" && w.Belongs(op)
 }
 
 // Tick is a message that says that a plan's time has come.

@@ -28,9 +28,31 @@ func (e *Engine) lock(ctx context.Context, op dr.Operation, knock dr.Input) (dr.
 		return dr.Answer{}, err
 	}
 	if holder != op.ID {
-		return dr.Answer{Verdict: dr.Later, Reason: "operation " + holder + " is at work on the service"}, nil
+		return e.behind(ctx, op, holder)
 	}
-	return dr.Answer{Verdict: dr.OK}, nil
+	return e.admit(ctx, op)
+}
+
+// behind is where an operation stands that does not have the lock. An urgent one follows a restore of the same point that already runs, or is
+// next in line.
+func (e *Engine) behind(ctx context.Context, op dr.Operation, holder string) (dr.Answer, error) {
+	wait := dr.Answer{Verdict: dr.Later, Reason: "operation " + holder + " is at work on the service"}
+	if op.Recovery == nil || !op.Recovery.Urgent {
+		return wait, nil
+	}
+	other, _, err := e.Store.Operation(ctx, holder)
+	if err != nil && !illegible(err) && !errors.Is(err, ErrNotFound) {
+		return dr.Answer{}, err
+	}
+	if err == nil && dr.Same(op, other) {
+		a, err := e.admit(ctx, op)
+		if err == nil && a.Verdict == dr.OK {
+			leg := other.Leg()
+			a = dr.Answer{Verdict: dr.Still, Adopted: other.ID, Location: leg.Location, Service: leg.Before}
+		}
+		return a, err
+	}
+	return wait, e.Store.Reserve(ctx, op.Service, holder, op.ID)
 }
 
 // inherit takes the lock over from an operation that is done, or that has no record: one that is at work has a record, for it was read before the lock was taken.
@@ -45,8 +67,11 @@ func (e *Engine) inherit(ctx context.Context, op dr.Operation, holder, invocatio
 	return "", err
 }
 
-// prepare looks, under the lock, whether the service is there, can be backed up and is idle.
+// prepare looks, under the lock, whether the service is there, idle and able.
 func (e *Engine) prepare(ctx context.Context, op dr.Operation) dr.Answer {
+	if op.Leg().Verb == dr.VerbRestore {
+		return e.prepareRestore(ctx, op)
+	}
 	a := e.ARM.Service(ctx, op.Leg().ResourceID)
 	if a.Verdict != dr.OK {
 		return a
@@ -71,7 +96,7 @@ func (e *Engine) start(ctx context.Context, op dr.Operation) dr.Answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	return e.ARM.Start(ctx, *leg, op.PointID())
+	return e.ARM.Start(ctx, *leg, op.Blob())
 }
 
 // look collects what shows from outside of an operation that ARM cannot tell about.
@@ -82,17 +107,21 @@ func (e *Engine) look(ctx context.Context, op dr.Operation) dr.Answer {
 		a.Verdict = dr.Later // a refusal to show the service proves nothing about the operation
 		return a
 	}
-	blob, err := e.Vault.Head(ctx, leg.Storage, op.PointID())
-	if err != nil {
+	blob, err := e.Vault.Head(ctx, leg.Storage, op.Blob())
+	if err != nil && leg.Verb == dr.VerbBackup { // of a restore it tells nothing
 		return dr.Answer{Verdict: dr.Later, Reason: err.Error()}
 	}
 	a.Blob = blob
 	return a
 }
 
-// verify looks for the result that ARM announced. The state of the service is a note only: somebody else may have changed it since.
+// verify looks for the result that ARM announced. Of a backup that is its blob; the state of the service is a note only: somebody else may have
+// changed it since.
 func (e *Engine) verify(ctx context.Context, op dr.Operation) dr.Answer {
 	leg := op.Leg()
+	if leg.Verb == dr.VerbRestore {
+		return e.verifyRestore(ctx, leg.ResourceID)
+	}
 	blob, err := e.Vault.Head(ctx, leg.Storage, op.PointID())
 	if err != nil {
 		return dr.Answer{Verdict: dr.Later, Reason: err.Error()}
@@ -105,34 +134,4 @@ func (e *Engine) verify(ctx context.Context, op dr.Operation) dr.Answer {
 		return dr.Answer{Verdict: dr.No, Error: dr.Failure("BackupBlobEmpty", "ARM called the backup finished, but the blob "+where+" is empty")}
 	}
 	return dr.Answer{Verdict: dr.OK, Blob: blob, Service: e.ARM.Service(ctx, leg.ResourceID).Service}
-}
-
-// finish carries the stored outcome everywhere it belongs. It reads the record only and can be repeated: the marker goes last.
-func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
-	for _, p := range dr.Points(op) {
-		if err := e.Store.PutPoint(ctx, p); err != nil {
-			if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
-				return err
-			}
-			// A storage account that stays away must not hold back the lock and the event.
-			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "point", p.ID, "error", err)
-		}
-	}
-	err := e.Store.MergeService(ctx, op.Service, func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, op.Service) })
-	if illegible(err) { // can be rebuilt: it must not hold back the lock and the event
-		e.Log.ErrorContext(ctx, "what is remembered of the service cannot be merged; going on without", "error", err)
-	} else if err != nil {
-		return err
-	}
-	err = e.Store.Unlock(ctx, op.Service, op.ID)
-	if illegible(err) {
-		e.Log.ErrorContext(ctx, "the lock of the service cannot be read and stays: delete it once no operation is at work on the service", "error", err)
-	} else if err != nil {
-		return err
-	}
-	if err := e.Bus.Publish(ctx, dr.ResultEvent(op)); err != nil {
-		return err
-	}
-	e.Log.InfoContext(ctx, "result published", "kind", op.Kind, "outcome", op.Outcome)
-	return e.Store.Unmark(ctx, op.ID)
 }

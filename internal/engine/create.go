@@ -13,30 +13,42 @@ import (
 // ErrKeyReused; after any other error the caller does not know whether it was accepted, and a key makes asking again safe.
 func (e *Engine) Backup(ctx context.Context, r Request) (dr.Operation, error) {
 	now := e.Now()
-	s, plan, err := e.Fleet.service(r.Service)
-	if err != nil {
-		return dr.Operation{}, err
+	m, ok := e.Fleet.member(r.Service)
+	if !ok {
+		return dr.Operation{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.Fleet.names())
 	}
-	id := dr.NewID(dr.KindBackup, now, "http", e.Nonce())
-	if r.KeyHash == "" {
-		return e.create(ctx, e.newBackup(id, s, plan, dr.TriggerHTTP, r, now), now)
-	}
-	claim, err := e.Store.Remember(ctx, r.KeyHash, Claim{Operation: id, BodyHash: r.BodyHash})
-	if err != nil {
-		return dr.Operation{}, err
-	}
-	if claim.BodyHash != r.BodyHash {
-		return dr.Operation{}, fmt.Errorf("%w; it belongs to operation %s", ErrKeyReused, claim.Operation)
-	}
-	return e.createOnce(ctx, e.newBackup(claim.Operation, s, plan, dr.TriggerHTTP, r, now), now)
+	return e.createFor(ctx, r, e.newBackup(dr.NewID(dr.KindBackup, now, "http", e.Nonce()), m, dr.TriggerHTTP, r, now))
 }
 
-func (e *Engine) newBackup(id string, s Service, plan Plan, trigger dr.Trigger, r Request, now time.Time) dr.Operation {
+// createFor creates op for a request, or finds the operation that the request's Idempotency-Key stands for.
+func (e *Engine) createFor(ctx context.Context, r Request, op dr.Operation) (dr.Operation, error) {
+	if r.KeyHash == "" {
+		return e.create(ctx, op, op.CreatedAt)
+	}
+	claim, err := e.Store.Remember(ctx, r.KeyHash, Claim{Operation: op.ID, BodyHash: r.BodyHash})
+	if err == nil {
+		err = claim.fits(r)
+	}
+	if err != nil {
+		return dr.Operation{}, err
+	}
+	op.ID = claim.Operation
+	return e.createOnce(ctx, op, op.CreatedAt)
+}
+
+func (c Claim) fits(r Request) error {
+	if c.BodyHash != r.BodyHash {
+		return fmt.Errorf("%w; it belongs to operation %s", ErrKeyReused, c.Operation)
+	}
+	return nil
+}
+
+func (e *Engine) newBackup(id string, m member, trigger dr.Trigger, r Request, now time.Time) dr.Operation {
 	return dr.Operation{
-		V: dr.Version, Rev: 1, Writer: e.Nonce(), ID: id, Kind: dr.KindBackup, Service: s.Name, Plan: plan.Name, Trigger: trigger,
+		V: dr.Version, Rev: 1, Writer: e.Nonce(), ID: id, Kind: dr.KindBackup, Service: m.Name, Plan: m.plan.Name, Trigger: trigger,
 		RequestedBy: r.RequestedBy, Reason: r.Reason, Traceparent: r.Traceparent,
 		CreatedAt: now, NotAfter: now.Add(e.Timing.StartWithin), Phase: dr.Queued,
-		Legs: []dr.Leg{{Verb: dr.VerbBackup, Service: s.Name, ResourceID: s.ResourceID, Storage: plan.Storage, Within: dr.Duration(plan.Within)}},
+		Legs: []dr.Leg{{Verb: dr.VerbBackup, Service: m.Name, ResourceID: m.ResourceID, Storage: m.plan.Storage, Within: dr.Duration(m.plan.Within)}},
 	}
 }
 

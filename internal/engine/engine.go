@@ -15,12 +15,13 @@ import (
 
 // Engine is the product without its edges. All fields must be set.
 type Engine struct {
-	Store  Store
-	Vault  Vault
-	ARM    ARM
-	Bus    Bus
-	Fleet  Fleet
-	Timing dr.Timing
+	Store    Store
+	Vault    Vault
+	ARM      ARM
+	Gateways Gateways
+	Bus      Bus
+	Fleet    Fleet
+	Timing   dr.Timing
 	// APIVersion is the ARM api-version in use, held against what a service accepts.
 	APIVersion string
 	Now        func() time.Time
@@ -86,7 +87,7 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 		w.Epoch, w.N = op.Epoch, 0
 	}
 	if in.To == dr.Start && in.Verdict == dr.Still { // the one fact that must not be lost with the save
-		w.Attempt, w.Location = op.Leg().Attempt, in.Location
+		w.Leg, w.Attempt, w.Location = op.Step, op.Leg().Attempt, in.Location
 	}
 	return e.later(ctx, w, err)
 }
@@ -111,6 +112,8 @@ func (e *Engine) do(ctx context.Context, op dr.Operation, act dr.Action, knock d
 	switch act.Do {
 	case dr.Lock:
 		in.Answer, err = e.lock(ctx, op, knock)
+	case dr.Await:
+		in.Answer = e.await(ctx, op)
 	case dr.Prepare:
 		in.Answer = e.prepare(ctx, op)
 	case dr.Start:

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,14 +73,91 @@ func (f Fleet) service(name string) (Service, Plan, error) {
 	return Service{}, Plan{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, name, f.names())
 }
 
-func (f Fleet) names() string {
-	const most = 20
-	var names []string
+func (s Service) instance() dr.Instance {
+	return dr.Instance{Name: s.Name, ResourceID: s.ResourceID, Region: s.Region}
+}
+
+// member is an instance that the fleet knows in any role, with the plan that says where its backups go: its own, or that of the service which it
+// stands by for.
+type member struct {
+	dr.Instance
+	plan Plan
+}
+
+// member finds an instance: a service first, then a secondary, then a drill instance.
+func (f Fleet) member(name string) (member, bool) {
+	if s, p, err := f.service(name); err == nil {
+		return member{s.instance(), p}, true
+	}
 	for _, s := range f.Services {
-		if names = append(names, s.Name); len(names) == most {
-			names = append(names, "…")
-			break
+		p, _ := f.plan(s.Plan)
+		for _, sec := range s.Secondaries {
+			if sec.Is(name) {
+				return member{sec.Instance, p}, true
+			}
+		}
+		if s.Drill != nil && s.Drill.Is(name) {
+			return member{*s.Drill, p}, true
 		}
 	}
+	return member{}, false
+}
+
+// named is an instance of the fleet or, for one that is not, the mere name.
+func (f Fleet) named(name string) dr.Instance {
+	if m, ok := f.member(name); ok {
+		return m.Instance
+	}
+	return dr.Instance{Name: name}
+}
+
+// partners are the instances that a service can be failed over to: its secondaries, and the services whose secondary it is.
+func (f Fleet) partners(name string) []dr.Instance {
+	var list []dr.Instance
+	if s, _, err := f.service(name); err == nil {
+		for _, sec := range s.Secondaries {
+			list = append(list, sec.Instance)
+		}
+	}
+	for _, c := range f.couples() {
+		if p, ok := c.partner(name); ok && !slices.ContainsFunc(list, func(i dr.Instance) bool { return i.Is(p.Name) }) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// access is how API Management reaches an account for backups; zero when it is not one of the fleet's.
+func (f Fleet) access(account string) dr.Access {
+	for _, s := range f.Storages {
+		if s.Account == account {
+			return s.Access
+		}
+	}
+	return dr.Access{}
+}
+
+func (f Fleet) names() string {
+	var names []string
+	for _, s := range f.Services {
+		names = append(names, s.Name)
+	}
+	return some(names)
+}
+
+// some joins names for a message, which must not grow with the fleet.
+func some(names []string) string {
+	const most = 20
+	if len(names) > most {
+		names = append(names[:most:most], "…")
+	}
 	return strings.Join(names, ", ")
+}
+
+func namesOf(list []dr.Instance) string {
+	names := make([]string, len(list))
+	for i, in := range list {
+		names[i] = in.Name
+	}
+	return some(names)
 }

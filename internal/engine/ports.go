@@ -61,6 +61,8 @@ type Store interface {
 
 	// PutPoint creates the record of a recovery point and the copy beside its blob; what is there stays as it is.
 	PutPoint(ctx context.Context, p dr.RecoveryPoint) error
+	// RecordPoint creates the record alone.
+	RecordPoint(ctx context.Context, p dr.RecoveryPoint) error
 	// Point reads the record of a recovery point of a service; ErrNotFound, ErrUnreadable, ErrNewer.
 	Point(ctx context.Context, service, id string) (dr.RecoveryPoint, error)
 	// Points lists the recovery points of a service, the newest first; those that cannot be read are left out.

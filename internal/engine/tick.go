@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,26 +13,94 @@ import (
 	"apim-dr/internal/dr"
 )
 
-// SendTicks sends a tick message for each plan whose time has come and was not carried out yet.
+// drills is the name of the job that drills come from. No plan can have it.
+const drills = "~drills"
+
+// job is what a tick carries out: the backups of a plan, or the drills.
+type job struct {
+	name     string
+	schedule dr.Schedule
+	spread   time.Duration
+	// work lists the operations of a tick.
+	work func(ctx context.Context, r Request, tick, now time.Time) ([]dr.Operation, error)
+}
+
+func (e *Engine) jobs() []job {
+	var list []job
+	for _, p := range e.Fleet.Plans {
+		list = append(list, job{name: p.Name, schedule: p.Schedule, spread: p.Spread, work: func(ctx context.Context, r Request, tick, now time.Time) ([]dr.Operation, error) {
+			return e.backups(ctx, p, r, tick, now)
+		}})
+	}
+	if e.Fleet.Drills.String() != "" && slices.ContainsFunc(e.Fleet.Services, func(s Service) bool { return s.Drill != nil }) {
+		list = append(list, job{name: drills, schedule: e.Fleet.Drills, work: e.drills})
+	}
+	return list
+}
+
+// backups are those of a plan's services, and of its secondaries that have become the active instance and are no services themselves: what serves
+// production is backed up.
+func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.Time) ([]dr.Operation, error) {
+	var ops []dr.Operation
+	r.RequestedBy = "schedule " + p.Name
+	add := func(in dr.Instance) {
+		ops = append(ops, e.newBackup(dr.TickID(dr.KindBackup, p.Name, in.Name, tick), member{in, p}, dr.TriggerTimer, r, now))
+	}
+	for _, s := range e.Fleet.Services {
+		if s.Plan == p.Name {
+			add(s.instance())
+		}
+	}
+	for _, c := range e.Fleet.couples() {
+		home, plan, err := e.Fleet.service(c.home.Name)
+		if _, _, listed := e.Fleet.service(c.other.Name); err != nil || plan.Name != p.Name || home.Plan != p.Name || listed == nil {
+			continue
+		}
+		pair, err := e.pair(ctx, c)
+		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) && !illegible(err) {
+			return nil, err
+		}
+		if pair.IsActive(c.other.Name) {
+			add(c.other)
+		}
+	}
+	return ops, nil
+}
+
+// drills are those of the services that have a drill instance.
+func (e *Engine) drills(_ context.Context, r Request, tick, now time.Time) ([]dr.Operation, error) {
+	var ops []dr.Operation
+	r.RequestedBy = "drill schedule"
+	for _, s := range e.Fleet.Services {
+		if s.Drill == nil {
+			continue
+		}
+		d := drillOf(s, dr.Intent{Point: dr.Latest})
+		ops = append(ops, e.newRecovery(dr.TickID(dr.KindDrill, drills, s.Name, tick), d, dr.TriggerTimer, r, now))
+	}
+	return ops, nil
+}
+
+// SendTicks sends a tick message for each job whose time has come and was not carried out yet.
 func (e *Engine) SendTicks(ctx context.Context) error {
-	// That a plan that never ran is about to is written down first: otherwise the watchdog would take it for a new one.
-	return e.sendTicks(ctx, func(plan Plan, due time.Time) (send bool, err error) {
-		return true, e.Store.MoveTick(ctx, plan.Name, due.Add(-time.Second))
+	// That a job that never ran is about to is written down first: otherwise the watchdog would take it for a new one.
+	return e.sendTicks(ctx, func(j job, due time.Time) (send bool, err error) {
+		return true, e.Store.MoveTick(ctx, j.name, due.Add(-time.Second))
 	})
 }
 
-// sendTicks asks first about a plan that never ran.
-func (e *Engine) sendTicks(ctx context.Context, first func(Plan, time.Time) (send bool, err error)) error {
+// sendTicks asks first about a job that never ran.
+func (e *Engine) sendTicks(ctx context.Context, first func(job, time.Time) (send bool, err error)) error {
 	var errs []error
-	for _, plan := range e.Fleet.Plans {
-		due := dr.DueTick(plan.Schedule, e.Now())
-		last, err := e.Store.LastTick(ctx, plan.Name)
+	for _, j := range e.jobs() {
+		due := dr.DueTick(j.schedule, e.Now())
+		last, err := e.Store.LastTick(ctx, j.name)
 		send := due.After(last)
 		if err == nil && last.IsZero() {
-			send, err = first(plan, due)
+			send, err = first(j, due)
 		}
 		if err == nil && send {
-			err = e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: plan.Name, At: due}, e.Now())
+			err = e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: j.name, At: due}, e.Now())
 		}
 		errs = append(errs, err)
 	}
@@ -41,23 +110,24 @@ func (e *Engine) sendTicks(ctx context.Context, first func(Plan, time.Time) (sen
 // fanOut is how many operations of a tick are created at a time.
 const fanOut = 16
 
-// RunTick creates the backups of all services of a plan, spread over its window, and then notes that the tick was carried out. Their ids are
+// RunTick creates the operations of a job, spread over its window, and then notes that the tick was carried out. Their ids are
 // derived, so a repeated tick finds them. What fails is tried again with a tick message sent for later.
 func (e *Engine) RunTick(ctx context.Context, t dr.Tick, traceparent string) error {
-	plan, ok := e.Fleet.plan(t.Plan)
-	if !ok || !t.At.Equal(dr.DueTick(plan.Schedule, e.Now())) {
+	jobs := e.jobs()
+	i := slices.IndexFunc(jobs, func(j job) bool { return j.name == t.Plan })
+	if i < 0 || !t.At.Equal(dr.DueTick(jobs[i].schedule, e.Now())) {
 		e.Log.WarnContext(ctx, "a tick that no plan has, or that a newer one has overtaken, is dropped", "plan", t.Plan, "tick", t.At)
 		return nil
 	}
-	last, err := e.Store.LastTick(ctx, plan.Name)
+	last, err := e.Store.LastTick(ctx, t.Plan)
 	if err == nil && !t.At.After(last) {
 		return nil
 	}
 	if err == nil {
-		err = e.createAll(ctx, plan, t.At, traceparent)
+		err = e.createAll(ctx, jobs[i], t.At, traceparent)
 	}
 	if err == nil {
-		err = e.Store.MoveTick(ctx, plan.Name, t.At)
+		err = e.Store.MoveTick(ctx, t.Plan, t.At)
 	}
 	if err == nil {
 		return nil
@@ -78,26 +148,30 @@ func (e *Engine) TickLater(ctx context.Context, t dr.Tick, cause error) error {
 	return nil
 }
 
-func (e *Engine) createAll(ctx context.Context, plan Plan, tick time.Time, traceparent string) error {
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
-	free := make(chan struct{}, fanOut)
+func (e *Engine) createAll(ctx context.Context, j job, tick time.Time, traceparent string) error {
 	now := e.Now()
-	for _, s := range e.Fleet.Services {
-		if s.Plan != plan.Name {
-			continue
+	ops, err := j.work(ctx, Request{Traceparent: traceparent}, tick, now)
+	if err != nil {
+		return err
+	}
+	return each(ops, func(op dr.Operation) error {
+		if _, err := e.createOnce(ctx, op, now.Add(stagger(op.Service, j.spread))); err != nil {
+			return fmt.Errorf("service %s: %w", op.Service, err)
 		}
+		return nil
+	})
+}
+
+// each does something for all of a list, fanOut at a time, and returns what failed.
+func each[T any](list []T, do func(T) error) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(list))
+	free := make(chan struct{}, fanOut)
+	for i, one := range list {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			id := dr.TickID(dr.KindBackup, plan.Name, s.Name, tick)
-			r := Request{RequestedBy: "schedule " + plan.Name, Traceparent: traceparent}
-			if _, err := e.createOnce(ctx, e.newBackup(id, s, plan, dr.TriggerTimer, r, now), now.Add(stagger(s.Name, plan.Spread))); err != nil {
-				mu.Lock()
-				errs = append(errs, fmt.Errorf("service %s: %w", s.Name, err))
-				mu.Unlock()
-			}
+			errs[i] = do(one)
 		})
 	}
 	wg.Wait()

@@ -21,8 +21,8 @@ func (e *Engine) Watch(ctx context.Context) error {
 	}
 	errs = append(errs, e.freeLocks(ctx))
 	// A plan that never ran is not started here: a new deployment would back up at once, in the middle of the day.
-	errs = append(errs, e.sendTicks(ctx, func(plan Plan, due time.Time) (send bool, err error) {
-		return false, e.Store.MoveTick(ctx, plan.Name, due)
+	errs = append(errs, e.sendTicks(ctx, func(j job, due time.Time) (send bool, err error) {
+		return false, e.Store.MoveTick(ctx, j.name, due)
 	}))
 	e.Log.InfoContext(ctx, "watchdog", "inFlight", len(markers))
 	return errors.Join(errs...)
@@ -67,8 +67,8 @@ func (e *Engine) heal(ctx context.Context, m Marker) error {
 	if op.Phase == dr.Starting { // a message with the answer to the POST may still wait for the end of an outage
 		at = at.Add(e.Timing.OutageMost)
 	}
-	w := dr.Wake{V: dr.Version, ID: op.ID, Epoch: healed.Epoch, Attempt: op.Leg().Attempt, Lease: at.Add(e.Timing.Lease)}
-	if m.Wake.Attempt == w.Attempt && e.believes(m.Wake, op) {
+	w := dr.Wake{V: dr.Version, ID: op.ID, Epoch: healed.Epoch, Leg: op.Step, Attempt: op.Leg().Attempt, Lease: at.Add(e.Timing.Lease)}
+	if m.Wake.Belongs(op) && e.believes(m.Wake, op) {
 		w.Location = m.Wake.Location
 	}
 	e.Log.WarnContext(ctx, "an operation fell silent; waking it", "phase", op.Phase, "epoch", healed.Epoch, "strikes", healed.Strikes)

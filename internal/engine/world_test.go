@@ -60,8 +60,11 @@ type world struct {
 	hook    func(op, key string) error // of the store
 
 	services map[string]*instance
-	posts    []string // points POSTed, in order
-	inPost   func()   // what others do while a POST is on its way
+	posts    []string        // points POSTed, in order
+	inPost   func()          // what others do while a POST is on its way
+	restores []string        // "<point> into <instance>", in order
+	asleep   map[string]bool // instances that do not answer
+	groups   string          // region of all resource groups
 	overlaps int
 	takes    time.Duration // how long ARM works
 	onPost   func() (answer *dr.Answer, accepted bool)
@@ -71,7 +74,9 @@ type world struct {
 
 type instance struct {
 	view   dr.ServiceView
+	verb   dr.Verb
 	point  string
+	holds  string // the recovery point restored last
 	began  time.Time
 	ends   time.Time
 	failed *dr.Error
@@ -79,7 +84,7 @@ type instance struct {
 }
 
 func newWorld(t *testing.T, services ...string) *world {
-	w := &world{t: t, now: t0, sent: map[string]time.Time{}, events: map[string][]dr.Event{}, killAt: map[int]bool{}, services: map[string]*instance{}, takes: 5 * time.Minute}
+	w := &world{t: t, now: t0, sent: map[string]time.Time{}, events: map[string][]dr.Event{}, killAt: map[int]bool{}, services: map[string]*instance{}, asleep: map[string]bool{}, groups: "northeurope", takes: 5 * time.Minute}
 	w.store = memstore.New(func() time.Time { return w.now })
 	w.store.Backups(nightly)
 	w.hook = func(string, string) error { return w.call() }
@@ -91,10 +96,11 @@ func newWorld(t *testing.T, services ...string) *world {
 	fleet := engine.Fleet{Plans: []engine.Plan{{Name: "nightly", Schedule: schedule, Storage: nightly, Within: 12 * time.Hour}}}
 	for _, s := range services {
 		fleet.Services = append(fleet.Services, engine.Service{Name: s, ResourceID: "/x/" + s, Plan: "nightly"})
-		w.services[s] = &instance{view: dr.ServiceView{ETag: "e0", State: "Succeeded", SKU: "Developer", Capacity: 1}}
+		w.add(s)
 	}
+	fleet.Storages = []engine.Storage{{Storage: nightly, Access: dr.Access{Mode: "storageKey"}}}
 	w.e = &engine.Engine{
-		Store: w.store, Vault: w.store.Vault, ARM: w, Bus: w, Fleet: fleet, Timing: dr.DefaultTiming(), APIVersion: "2024-05-01",
+		Store: w.store, Vault: w.store.Vault, ARM: w, Gateways: w, Bus: w, Fleet: fleet, Timing: dr.DefaultTiming(), APIVersion: "2024-05-01",
 		Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler),
 		Nonce: func() string {
 			w.mu.Lock()
@@ -104,6 +110,11 @@ func newWorld(t *testing.T, services ...string) *world {
 		},
 	}
 	return w
+}
+
+func (w *world) add(name string) {
+	w.services[name] = &instance{view: dr.ServiceView{ETag: "e0", State: "Succeeded", SKU: "Developer", Capacity: 1, Region: "West Europe",
+		Settings: &dr.Settings{GatewayURL: "https://" + name + ".azure-api.net"}}}
 }
 
 // call is where a kill can fall: before and after each effect outside the process.
@@ -187,8 +198,13 @@ func (w *world) Trusts(location string) bool { return strings.HasPrefix(location
 
 func (w *world) of(resourceID string) *instance {
 	s := w.services[strings.TrimPrefix(resourceID, "/x/")]
+	if s == nil {
+		return nil
+	}
 	if s.point != "" && !w.now.Before(s.ends) {
-		if s.failed == nil && !s.noBlob {
+		if s.verb == dr.VerbRestore && s.failed == nil {
+			s.holds = s.point
+		} else if s.failed == nil && !s.noBlob {
 			w.aside(func() error {
 				_, err := w.store.Backups(nightly).Create(w.t.Context(), s.point, store.Content{Body: []byte("backup")})
 				return err
@@ -213,7 +229,13 @@ func (w *world) Service(_ context.Context, resourceID string) dr.Answer {
 	if w.call() != nil {
 		return noAnswer
 	}
+	if w.asleep[strings.TrimPrefix(resourceID, "/x/")] {
+		return dr.Answer{Verdict: dr.Later, Reason: "no answer"}
+	}
 	s := w.of(resourceID)
+	if s == nil {
+		return dr.Answer{Verdict: dr.No, Error: &dr.Error{Source: "arm", Code: "ResourceNotFound", Status: 404}}
+	}
 	v := s.view
 	if s.point != "" && !w.now.Before(s.began.Add(w.showLate)) {
 		v.State = "Updating"
@@ -238,9 +260,13 @@ func (w *world) Start(_ context.Context, leg dr.Leg, point string) dr.Answer {
 		if s.point != "" {
 			w.overlaps++ // as an ARM that accepts everything would: then it is on us
 		}
-		s.point, s.began, s.ends = point, w.now, w.now.Add(w.takes)
+		s.verb, s.point, s.began, s.ends = leg.Verb, point, w.now, w.now.Add(w.takes)
 	}
-	w.posts = append(w.posts, point)
+	if leg.Verb == dr.VerbRestore {
+		w.restores = append(w.restores, point+" into "+leg.Service)
+	} else {
+		w.posts = append(w.posts, point)
+	}
 	if w.call() != nil {
 		return noAnswer
 	}
@@ -248,6 +274,22 @@ func (w *world) Start(_ context.Context, leg dr.Leg, point string) dr.Answer {
 		return *answer
 	}
 	return dr.Answer{Verdict: dr.Still, Location: armHost + leg.Service + "//" + point, Retry: time.Minute}
+}
+
+func (w *world) Group(context.Context, string) dr.Answer {
+	return dr.Answer{Verdict: dr.OK, Service: dr.ServiceView{Region: w.groups}}
+}
+
+func (w *world) Deleted(context.Context, string) dr.Known { return dr.Not }
+
+func (w *world) Workspaces(context.Context, string) int { return 0 }
+
+func (w *world) Probe(_ context.Context, urls []string) []dr.Gateway {
+	var list []dr.Gateway
+	for _, u := range urls {
+		list = append(list, dr.Gateway{URL: u, Status: 200})
+	}
+	return list
 }
 
 func (w *world) Check(_ context.Context, location string) dr.Answer {

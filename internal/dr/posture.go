@@ -1,0 +1,94 @@
+package dr
+
+import (
+	"fmt"
+	"time"
+)
+
+// Guard is what Assess judges: a service, what is remembered of it, and of the instance that stands in for it.
+type Guard struct {
+	Service        Instance
+	Plan           string
+	RPO, Proven    time.Duration
+	Drilled        bool // it has a drill instance
+	AllowColocated bool
+	State          ServiceState
+	Active         Instance     // the service itself, or the instance that a failover made the active one
+	ActiveState    ServiceState // of Active
+	Pairs          []PairView
+	Places         []Place // what a recovery needs, and where it lies
+}
+
+// PairView is a pair as a caller sees it.
+type PairView struct {
+	Pair
+	Warm bool `json:"warm"` // its standby is to be kept up to date
+}
+
+// Posture answers "am I protected?" for a service.
+type Posture struct {
+	Service    string `json:"service"`
+	ResourceID string `json:"resourceId"`
+	Plan       string `json:"plan"`
+	// Protected: the active instance has a good recovery point that is younger than the plan's RPO and has not expired.
+	Protected  bool      `json:"protected"`
+	Why        []string  `json:"why,omitempty"` // not
+	NewestGood PointRef  `json:"newestGood,omitzero"`
+	AgeSeconds float64   `json:"ageSeconds,omitempty"` // of the newest good recovery point
+	RPOSeconds float64   `json:"rpoSeconds"`
+	LastEnded  LastEnded `json:"lastOutcome,omitzero"`
+
+	Active string `json:"active"` // the instance that serves production, as far as is recorded
+	// Colocated: since a failover the active instance lies where its backups do.
+	Colocated           bool        `json:"colocated,omitempty"`
+	SurvivesPrimaryLoss Survival    `json:"survivesPrimaryLoss"`
+	Pairs               []PairView  `json:"pairs,omitempty"`
+	LastRestore         LastRestore `json:"lastRestore,omitzero"`
+
+	LastDrill LastEnded `json:"lastDrill,omitzero"`
+	Proof     Proof     `json:"proof,omitzero"`
+	// ProofAgeSeconds is the age of the proof; Proven: it is younger than configured.
+	ProofAgeSeconds float64 `json:"proofAgeSeconds,omitempty"`
+	Proven          bool    `json:"proven"`
+	Unproven        string  `json:"unproven,omitempty"` // why not
+}
+
+// Assess judges a service at a time.
+func Assess(g Guard, now time.Time) Posture {
+	s := g.ActiveState
+	region := g.Active.Region
+	if region == "" {
+		region = s.Region
+	}
+	p := Posture{
+		Service: g.Service.Name, ResourceID: g.Service.ResourceID, Plan: g.Plan, NewestGood: s.NewestGood, RPOSeconds: g.RPO.Seconds(),
+		LastEnded: s.LastOutcome, Active: g.Active.Name, Pairs: g.Pairs, LastRestore: s.LastRestore,
+		SurvivesPrimaryLoss: Survives(g.Active.Name, region, g.Places), LastDrill: g.State.LastDrill, Proof: g.State.Proof,
+	}
+	p.Colocated = p.SurvivesPrimaryLoss.Survives == Not && !g.Active.Is(g.Service.Name)
+	if s.NewestGood.ID == "" {
+		p.Why = append(p.Why, fmt.Sprintf("%s has no good recovery point", g.Active.Name))
+	} else {
+		age := now.Sub(s.NewestGood.At())
+		p.AgeSeconds = age.Round(time.Second).Seconds()
+		if age > g.RPO {
+			p.Why = append(p.Why, fmt.Sprintf("the newest good recovery point is %s old, more than the RPO of %s", age.Round(time.Second), g.RPO))
+		}
+		if !now.Before(s.NewestGood.CreatedAt.Add(BackupLife)) {
+			p.Why = append(p.Why, "the newest good recovery point has expired")
+		}
+	}
+	p.Protected = len(p.Why) == 0
+	switch age := now.Sub(p.Proof.At); {
+	case !g.Drilled:
+		p.Unproven = "no drill instance is configured"
+	case p.Proof.Operation == "":
+		p.Unproven = "no drill has succeeded yet"
+	default:
+		p.ProofAgeSeconds = age.Round(time.Second).Seconds()
+		if p.Proven = age <= g.Proven; !p.Proven {
+			p.Unproven = fmt.Sprintf("the last good drill is %s old, more than %s", age.Round(time.Second), g.Proven)
+		}
+	}
+	return p
+}

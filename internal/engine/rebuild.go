@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"apim-dr/internal/dr"
+)
+
+// Rebuilt tells what Rebuild found.
+type Rebuilt struct {
+	Points int      `json:"recoveryPoints"`
+	Pairs  int      `json:"pairs"`
+	Bad    []string `json:"unreadable,omitempty"`
+}
+
+// Rebuild makes the catalog anew from what lies beside the backups in a container: recovery points, the newest good one of each service, and which
+// instance of each pair is active. What is recorded already stays unless it is older. It writes to the state storage only.
+func (e *Engine) Rebuild(ctx context.Context, s dr.Storage) (Rebuilt, error) {
+	var r Rebuilt
+	err := e.Vault.Beside(ctx, s, func(p dr.RecoveryPoint) error {
+		r.Points++
+		p.UsedBy = nil
+		if err := e.Store.RecordPoint(ctx, p); err != nil {
+			return err
+		}
+		return e.Store.MergeService(ctx, p.Service, func(state dr.ServiceState) (dr.ServiceState, bool) { return state.Offer(p) })
+	}, func(blob string, why error) { r.Bad = append(r.Bad, fmt.Sprintf("%s: %v", blob, why)) })
+	if err != nil {
+		return r, err
+	}
+	pairs, err := e.Vault.Roles(ctx, s)
+	for _, p := range pairs {
+		r.Pairs++
+		if err := e.Store.MergePair(ctx, p.Name, func(was dr.Pair) (dr.Pair, bool) {
+			if was.Name == "" {
+				return p, true
+			}
+			next := was.Newer(p)
+			return next, next != was
+		}); err != nil {
+			return r, err
+		}
+	}
+	return r, err
+}

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"apim-dr/internal/dr"
+)
+
+// Status tells of each service of the fleet whether it is protected.
+type Status struct {
+	Places   []dr.Place   `json:"stamp"` // where this stamp's parts lie
+	Services []dr.Posture `json:"services"`
+}
+
+// Status reads what is remembered of each service and its pairs. The cost grows with the fleet, not with history.
+func (e *Engine) Status(ctx context.Context) (Status, error) {
+	s := Status{Places: e.Fleet.Places, Services: make([]dr.Posture, len(e.Fleet.Services))}
+	at := make([]int, len(e.Fleet.Services))
+	for i := range at {
+		at[i] = i
+	}
+	err := each(at, func(i int) (err error) {
+		s.Services[i], err = e.posture(ctx, e.Fleet.Services[i])
+		return err
+	})
+	return s, err
+}
+
+func (e *Engine) posture(ctx context.Context, s Service) (dr.Posture, error) {
+	plan, _ := e.Fleet.plan(s.Plan)
+	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil, AllowColocated: s.AllowColocated}
+	g.Places = append(append(g.Places, e.Fleet.Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
+	var err error
+	if g.State, err = e.stateOf(ctx, s.Name); err != nil {
+		return dr.Posture{}, err
+	}
+	g.Active, g.ActiveState = g.Service, g.State
+	for _, sec := range s.Secondaries {
+		c, _ := e.Fleet.couple(s.Name, sec.Name)
+		p, err := e.pair(ctx, c)
+		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) && !illegible(err) {
+			return dr.Posture{}, err
+		} else if illegible(err) {
+			e.Log.ErrorContext(ctx, "the record of a pair cannot be read", "pair", c.name(), "error", err)
+			continue
+		}
+		g.Pairs = append(g.Pairs, dr.PairView{Pair: p, Warm: c.warm})
+		if !p.IsActive(s.Name) {
+			g.Active = e.Fleet.named(p.Active)
+			if g.ActiveState, err = e.stateOf(ctx, p.Active); err != nil {
+				return dr.Posture{}, err
+			}
+		}
+	}
+	return dr.Assess(g, e.Now()), nil
+}
+
+func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, error) {
+	s, err := e.Store.Service(ctx, service)
+	if illegible(err) {
+		e.Log.ErrorContext(ctx, "what is remembered of a service cannot be read", "about", service, "error", err)
+	}
+	if errors.Is(err, ErrNotFound) || illegible(err) {
+		return dr.ServiceState{}, nil
+	}
+	return s, err
+}
+
+// RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some. *Invalid.
+func (e *Engine) RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error) {
+	points, err := e.Store.Points(ctx, service)
+	if errors.Is(err, ErrNotFound) {
+		return nil, &Invalid{Field: "service", Detail: fmt.Sprintf("%q cannot be the name of a service", service)}
+	}
+	return points, err
+}
