@@ -282,6 +282,9 @@ func checkRoles(i Intent, f Facts, _ time.Time) Finding {
 	if i.Kind != KindFailover {
 		return Finding{}
 	}
+	if i.Source.Is(i.Target.Name) {
+		return fail("%s cannot be failed over into itself", i.Source.Name)
+	}
 	for _, p := range f.Pairs {
 		if p.Name != PairName(i.Source.Name, i.Target.Name) {
 			continue
@@ -297,11 +300,14 @@ func checkRoles(i Intent, f Facts, _ time.Time) Finding {
 // checkActive keeps what nobody asked for away from production, and tells a person what is about to be overwritten.
 func checkActive(i Intent, f Facts, _ time.Time) Finding {
 	for _, p := range f.Pairs {
-		if !p.IsActive(i.Target.Name) || i.Kind == KindFailover {
+		if !p.IsActive(i.Target.Name) {
 			continue
 		}
 		if i.Auto {
 			return fail("%s is the active instance of the pair %s: nothing automatic restores into it", i.Target.Name, p.Name)
+		}
+		if i.Kind == KindFailover { // see roles
+			continue
 		}
 		return warn("%s is the active instance of the pair %s: it serves production and is overwritten", i.Target.Name, p.Name)
 	}

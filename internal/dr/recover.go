@@ -155,7 +155,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // adopt follows the restore of the same recovery point into the same instance that another operation has begun.
-func (op Operation) adopt(t Timing, in Input, now time.Time) (Operation, Action) {
+func (op Operation) adopt(in Input, now time.Time) (Operation, Action) {
 	op.progress(Running)
 	leg := op.Leg()
 	leg.Adopted, leg.Location, leg.PostedAt, leg.Before = in.Adopted, in.Location, now, in.Service

@@ -108,7 +108,7 @@ func Step(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 		}
 		return knock(t, op.clone(), in, now)
 	}
-	if !slices.Contains(answersIn[op.Phase], in.To) {
+	if !slices.Contains(answersIn[op.Phase], in.To) || in.To == Await && !op.awaits() {
 		return op, Action{}
 	}
 	op = op.clone()
@@ -182,7 +182,9 @@ func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 		}
 		return op, Action{Do: Prepare}
 	case Still:
-		return op.adopt(t, in, now)
+		if op.Recovery != nil && op.Leg().Verb == VerbRestore && in.Location != "" {
+			return op.adopt(in, now)
+		}
 	case No:
 		return op.end(Rejected, in.Error, now)
 	}
@@ -207,6 +209,9 @@ func prepared(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 		}
 		if op.Recovery != nil && op.Recovery.Plan == nil {
 			op.Recovery.Plan = in.Plan
+		}
+		if leg := op.Leg(); leg.Verb == VerbRestore && leg.Point == "" {
+			return op.end(Rejected, Failure("RecoveryPointNotFound", "there is no recovery point to restore"), now)
 		}
 		return op.intend(t, in, now)
 	case Later:
