@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,13 @@ type Config struct {
 	LogLevel slog.Level
 	// StampRegion is where this program runs, as ARM writes it (westeurope); empty: not known.
 	StampRegion string
+	// BusRegion and StateRegion are where the Service Bus and the state storage lie; StampRegion unless told.
+	BusRegion, StateRegion string
+	// DrillSchedule is when drills run, of services with a drill instance.
+	DrillSchedule dr.Schedule
+	// Direct: it is for a command that works without the stamp. ServiceBus, State, Port and the regions of what was not asked for are not filled;
+	// DrillSchedule is the default.
+	Direct bool
 	// StorageKeys are the keys of backup storages with access storageKey, by account.
 	StorageKeys map[string]Secret
 	// Warnings are for the log: what works but is probably not meant.
@@ -58,36 +66,66 @@ const (
 	retired        = "2021-08-01"    // older api-versions may be off in public Azure since 1 June 2024
 )
 
-// Load reads the configuration from environ, as os.Environ gives it, and the fleet's file through readFile (os.ReadFile). A setting's name may be in any
-// case. The error is an *Error with every mistake, fit to be printed. The process environment is set for a moment, since envconfig reads
-// nothing else, and then as before: call Load before anything else runs.
+// Part is a part of a stamp that has settings of its own.
+type Part string
+
+// The parts.
+const (
+	PartHost  Part = "host" // the Functions host: port, timers and region
+	PartBus   Part = "bus"
+	PartState Part = "state"
+)
+
+// Load reads the configuration of the Function App from environ, as os.Environ gives it, and the fleet's file through readFile (os.ReadFile). A
+// setting's name may be in any case. The error is an *Error with every mistake, fit to be printed. The process environment is set for a moment, since
+// envconfig reads nothing else, and then as before: call Load before anything else runs.
 func Load(environ []string, readFile func(string) ([]byte, error)) (Config, error) {
-	m := &mistakes{}
+	return loadFor(newEnvironment(environ), readFile, []Part{PartHost, PartBus, PartState})
+}
+
+// LoadDirect is Load for a command that a person runs, perhaps because the stamp is gone. Only the needed parts must be configured; the settings of
+// the others are not even read. Without CREDENTIAL it is the person's own login, azureCLI. What does not concern every recovery, such as a storage key
+// that is not set, is a warning.
+func LoadDirect(environ []string, readFile func(string) ([]byte, error), needs ...Part) (Config, error) {
 	env := newEnvironment(environ)
+	if env.get("CREDENTIAL") == "" {
+		env["CREDENTIAL"] = string(AzureCLI)
+	}
+	return loadFor(env, readFile, needs)
+}
+
+func loadFor(env environment, readFile func(string) ([]byte, error), needs []Part) (Config, error) {
+	m := &mistakes{}
+	env.keep(needs)
 	s, err := env.read(m)
 	if err != nil {
 		return Config{}, err
 	}
-	b := &builder{settings: s, env: env, m: m, keys: map[string]Secret{}}
+	direct := !slices.Contains(needs, PartHost)
+	stamp := cmp.Or(s.StampRegion, s.RegionName)
+	b := &builder{settings: s, env: env, m: m, direct: direct, keys: map[string]Secret{}}
 	c := Config{
 		Cloud:       newCloud(s),
 		APIVersion:  s.APIVersion,
 		ServiceBus:  ServiceBus{ConnectionString: s.Bus, Namespace: s.BusNamespace},
 		State:       State{ConnectionString: s.State, Endpoint: strings.TrimRight(s.StateEndpoint, "/"), Container: s.StateContainer},
-		StampRegion: regionName(cmp.Or(s.StampRegion, s.RegionName)),
-		StorageKeys: b.keys,
+		StampRegion: regionName(stamp), BusRegion: regionName(cmp.Or(s.BusRegion, stamp)), StateRegion: regionName(cmp.Or(s.StateRegion, stamp)),
+		DrillSchedule: ncrontab(s.DrillSchedule), Direct: direct, StorageKeys: b.keys,
 	}
 	c.Port, _ = strconv.Atoi(s.Port)
 	_ = c.LogLevel.UnmarshalText([]byte(s.LogLevel))
 	c.Credential = newCredentialSettings(s, m)
 	c.Timing = newTiming(s, m)
-	b.connections(c)
+	b.connections(c, needs)
 	if root, text := b.fleetText(readFile); root != "" {
 		b.root = root
 		c.Fleet = b.build(decodeFleet(root, text, m))
-		b.idleFields(c.Fleet)
+		b.colocation(c)
+		if !direct {
+			b.idleFields(c.Fleet)
+		}
 	}
-	if s.Port == "" {
+	if s.Port == "" && !direct {
 		m.add("FUNCTIONS_CUSTOMHANDLER_PORT", "not set; this program is started by the Azure Functions host, which sets it; on this machine, run: make run")
 	}
 	if c.APIVersion[:len(retired)] < retired {
@@ -104,10 +142,14 @@ func Load(environ []string, readFile func(string) ([]byte, error)) (Config, erro
 }
 
 // connections checks what must be given exactly once, in one of two ways.
-func (b *builder) connections(c Config) {
+func (b *builder) connections(c Config, needs []Part) {
 	b.oneOf("FLEET", "FLEET_FILE")
-	b.oneOf("SERVICEBUS", "SERVICEBUS__fullyQualifiedNamespace")
-	b.oneOf("STATE_STORAGE", "STATE_STORAGE__blobServiceUri")
+	if slices.Contains(needs, PartBus) {
+		b.oneOf("SERVICEBUS", "SERVICEBUS__fullyQualifiedNamespace")
+	}
+	if slices.Contains(needs, PartState) {
+		b.oneOf("STATE_STORAGE", "STATE_STORAGE__blobServiceUri")
+	}
 	if name, suffix := c.ServiceBus.Namespace, c.Cloud.ServiceBusSuffix; name != "" && !strings.HasSuffix(strings.ToLower(name), "."+suffix) {
 		b.m.add("SERVICEBUS__fullyQualifiedNamespace", "holds %s; accepted: a host name that ends with .%s, as AZURE_CLOUD is %s", held(name), suffix, c.Cloud.Name)
 	}
@@ -146,7 +188,8 @@ func (b *builder) fleetText(readFile func(string) ([]byte, error)) (root string,
 func newTiming(s settings, m *mistakes) dr.Timing {
 	t := dr.Timing{
 		Invocation: span(s.Invocation), PostWindow: span(s.PostWindow), Settle: span(s.Settle), Look: span(s.Look), Busy: span(s.Busy),
-		Lease: span(s.Lease), StartWithin: span(s.StartWithin), BlobMissing: span(s.BlobMissing), VerifyAgain: span(s.VerifyAgain),
+		Lease: span(s.Lease), StartWithin: span(s.StartWithin), RestoreWithin: span(s.RestoreWithin), MaxWait: span(s.MaxWait),
+		Probe: span(s.Probe), Survey: span(s.Survey), BlobMissing: span(s.BlobMissing), VerifyAgain: span(s.VerifyAgain),
 		Verify: span(s.Verify), Blind: span(s.Blind), OutageFirst: span(s.OutageFirst), OutageMost: span(s.OutageMost),
 		WatchdogGrace: span(s.WatchdogGrace), Orphan: span(s.Orphan),
 	}
@@ -155,6 +198,11 @@ func newTiming(s settings, m *mistakes) dr.Timing {
 	}
 	if t.PostWindow >= t.Invocation {
 		m.add("TIMING_POST_WINDOW", "holds %v; accepted: less than TIMING_INVOCATION, which is %v", t.PostWindow, t.Invocation)
+	} else if room := t.Invocation - t.PostWindow; t.Survey >= room { // a plan is made anew right before the POST, in the same invocation
+		m.add("TIMING_SURVEY", "holds %v; accepted: less than TIMING_INVOCATION without TIMING_POST_WINDOW, which leaves %v", t.Survey, room)
+	}
+	if t.Survey < t.Probe {
+		m.add("TIMING_SURVEY", "holds %v; accepted: at least TIMING_PROBE, which is %v", t.Survey, t.Probe)
 	}
 	if t.OutageFirst > t.OutageMost {
 		m.add("TIMING_OUTAGE_FIRST", "holds %v; accepted: at most TIMING_OUTAGE_MOST, which is %v", t.OutageFirst, t.OutageMost)

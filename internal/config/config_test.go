@@ -25,10 +25,10 @@ const (
 	state = "DefaultEndpointsProtocol=http;AccountName=contosostate;AccountKey=" + key + ";BlobEndpoint=http://127.0.0.1:10000/contosostate"
 	fleet = `{
   "storages": {"main": {"account": "contosodrbackups", "container": "apim-backups", "access": "storageKey", "keyVariable": "BACKUP_KEY", "region": "West Europe"}},
-  "plans": {"nightly": {"storage": "main", "retention": {"keepLast": 7, "keepDaily": 14, "keepWeekly": 4}, "spread": "30m",
+  "plans": {"nightly": {"storage": "main", "provenWithin": "1000h", "retention": {"keepLast": 7, "keepDaily": 14, "keepWeekly": 4}, "spread": "30m",
     "notDuring": [{"from": "07:30", "to": "19:00", "days": ["mon", "fri"]}]}},
   "services": [
-    {"id": "` + group + `contoso-eu", "plan": "nightly", "secondaries": [{"id": "` + group + `contoso-us", "mode": "warm"}], "drillInstance": "` + group + `contoso-drill"},
+    {"id": "` + group + `contoso-eu", "region": "France Central", "plan": "nightly", "secondaries": [{"id": "` + group + `contoso-us", "region": "eastus", "mode": "warm"}], "drillInstance": "` + group + `contoso-drill"},
     {"id": "` + group + `contoso-us", "plan": "nightly", "secondaries": [{"id": "` + group + `contoso-eu"}], "allowColocated": true}
   ]
 }`
@@ -36,10 +36,9 @@ const (
 
 // The warnings that the good fleet gets, and any TIMING_ variable that is no setting.
 const (
-	allIdle = "FLEET: this version reads and checks, but does not act on yet: plans.*.retention (nothing is deleted), plans.*.notDuring (backups are started in it too), " +
-		"services[].secondaries (nothing is restored into them), services[].drillInstance (no drill runs)"
+	allIdle  = "FLEET: this version reads and checks, but does not act on yet: plans.*.retention (nothing is deleted), plans.*.notDuring (backups are started in it too)"
 	noTiming = "is no setting and changes nothing; known: TIMING_INVOCATION, TIMING_POST_WINDOW, TIMING_SETTLE, TIMING_LOOK, TIMING_BUSY, TIMING_LEASE, TIMING_START_WITHIN, " +
-		"TIMING_BLOB_MISSING, TIMING_VERIFY_AGAIN, TIMING_VERIFY, TIMING_BLIND, TIMING_OUTAGE_FIRST, TIMING_OUTAGE_MOST, TIMING_WATCHDOG_GRACE, TIMING_ORPHAN"
+		"TIMING_RESTORE_WITHIN, TIMING_MAX_WAIT, TIMING_PROBE, TIMING_SURVEY, TIMING_BLOB_MISSING, TIMING_VERIFY_AGAIN, TIMING_VERIFY, TIMING_BLIND, TIMING_OUTAGE_FIRST, TIMING_OUTAGE_MOST, TIMING_WATCHDOG_GRACE, TIMING_ORPHAN"
 )
 
 // settingsWith is a good environment with changes; an empty value takes a setting away.
@@ -85,19 +84,19 @@ func mistakesOf(t *testing.T, environ []string) []string {
 }
 
 func TestAGoodConfigurationIsReadWhole(t *testing.T) {
-	c := load(t, map[string]string{"REGION_NAME": "North Europe", "LOG_LEVEL": "debug"})
+	c := load(t, map[string]string{"REGION_NAME": "North Europe", "STATE_REGION": "UK South", "LOG_LEVEL": "debug", "DRILL_SCHEDULE": "0 0 6 1 * *"})
 	nightly, _ := dr.ParseSchedule("0 0 3 * * *")
-	name := func(n string) Instance {
-		return Instance{ID: group + n, Name: n, Subscription: "00000000-0000-0000-0000-000000000001", ResourceGroup: "contoso"}
+	name := func(n, region string) Instance {
+		return Instance{ID: group + n, Name: n, Subscription: "00000000-0000-0000-0000-000000000001", ResourceGroup: "contoso", Region: region}
 	}
-	drill := name("contoso-drill")
+	drill, eu, us := name("contoso-drill", ""), name("contoso-eu", "francecentral"), name("contoso-us", "eastus")
 	want := Fleet{
 		Storages: map[string]Storage{"main": {Name: "main", Account: "contosodrbackups", Container: "apim-backups", Access: StorageKey, KeyVariable: "BACKUP_KEY", Region: "westeurope"}},
-		Plans: map[string]Plan{"nightly": {Name: "nightly", Schedule: nightly, Storage: "main", RPO: 26 * time.Hour, Deadline: 12 * time.Hour, Spread: 30 * time.Minute,
+		Plans: map[string]Plan{"nightly": {Name: "nightly", Schedule: nightly, Storage: "main", RPO: 26 * time.Hour, ProvenWithin: 1000 * time.Hour, Deadline: 12 * time.Hour, Spread: 30 * time.Minute,
 			Retention: Retention{7, 14, 4}, NotDuring: []Window{{From: 7*time.Hour + 30*time.Minute, To: 19 * time.Hour, Days: []time.Weekday{time.Monday, time.Friday}}}}},
 		Services: []Service{
-			{Instance: name("contoso-eu"), Plan: "nightly", Secondaries: []Secondary{{name("contoso-us"), Warm}}, DrillInstance: &drill},
-			{Instance: name("contoso-us"), Plan: "nightly", Secondaries: []Secondary{{name("contoso-eu"), Cold}}, AllowColocated: true},
+			{Instance: eu, Plan: "nightly", Secondaries: []Secondary{{us, Warm}}, DrillInstance: &drill},
+			{Instance: us, Plan: "nightly", Secondaries: []Secondary{{eu, Cold}}, AllowColocated: true},
 		},
 	}
 	if diff := cmp.Diff(want, c.Fleet, cmp.AllowUnexported(dr.Schedule{})); diff != "" {
@@ -105,6 +104,9 @@ func TestAGoodConfigurationIsReadWhole(t *testing.T) {
 	}
 	if c.ServiceBus.ConnectionString.Reveal() != bus || c.State.ConnectionString.Reveal() != state || c.State.Container != "apim-dr" {
 		t.Errorf("connections are not those given")
+	}
+	if c.BusRegion != "northeurope" || c.StateRegion != "uksouth" || c.DrillSchedule.String() != "0 0 6 1 * *" || c.Direct {
+		t.Errorf("regions %q, %q, drills %q, direct %v", c.BusRegion, c.StateRegion, c.DrillSchedule, c.Direct)
 	}
 	if c.Port != 7080 || c.LogLevel != slog.LevelDebug || c.StampRegion != "northeurope" || c.APIVersion != "2024-05-01" || c.Credential.Kind != ManagedIdentity {
 		t.Errorf("got %+v", c)
@@ -223,9 +225,10 @@ func TestCloudsAndTheirOverrides(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	c := load(t, map[string]string{"ARM_API_VERSION": "2014-02-14", "timing_Setle": "1s", "TIMING_": "1s", "TIMING_LOST": "", "WEBSITE_TIME_ZONE": "Europe/Berlin",
-		"FLEET": strings.Replace(fleet, `"storage": "main"`, `"storage": "main", "rpo": "12h"`, 1)})
+		"FLEET": strings.Replace(fleet, `"storage": "main"`, `"storage": "main", "rpo": "12h"`, 1), "DRILL_SCHEDULE": "0 0 5 1 */3 *"})
 	want := []string{
 		`FLEET.plans.nightly.rpo: 12h0m0s is shorter than the pause of 24h0m0s in the schedule "0 0 3 * * *", so that it is breached between backups`,
+		`FLEET.plans.nightly.provenWithin: 1000h0m0s is shorter than the pause of 2208h0m0s in DRILL_SCHEDULE "0 0 5 1 */3 *", so that services are unproven between drills`,
 		allIdle,
 		"ARM_API_VERSION: 2014-02-14 is older than 2021-08-01; such versions are being switched off in public Azure since June 2024",
 		`WEBSITE_TIME_ZONE: is "Europe/Berlin"; schedules are read as UTC here, so remove it or the host's timers fire at other times`,
@@ -243,8 +246,7 @@ func TestOneWarningTellsWhatTheFleetReliesOnInVain(t *testing.T) {
 		{`"plan":"p"`, `"plan": "p", "allowColocated": true, "secondaries": []`, ""},
 		{`"storage":"s"`, `"storage": "s", "retention": {"keepLast": 1}`, warning + "plans.*.retention (nothing is deleted)"},
 		{`"storage":"s"`, `"storage": "s", "notDuring": [{"from": "01:00", "to": "02:00"}]`, warning + "plans.*.notDuring (backups are started in it too)"},
-		{`"plan":"p"`, `"plan": "p", "secondaries": [{"id": "` + group + `c"}], "drillInstance": "` + group + `d"`,
-			warning + "services[].secondaries (nothing is restored into them), services[].drillInstance (no drill runs)"},
+		{`"plan":"p"`, `"plan": "p", "secondaries": [{"id": "` + group + `c"}], "drillInstance": "` + group + `d"`, ""},
 	} {
 		text := strings.Replace(fleetOf("a", "b"), row.old, row.new, 1)
 		if got := strings.Join(load(t, map[string]string{"FLEET": text}).Warnings, "\n"); got != row.want || !strings.Contains(text, row.new) {

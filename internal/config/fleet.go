@@ -36,14 +36,15 @@ type Storage struct {
 
 // Plan is when and where to services are backed up and how long that is kept.
 type Plan struct {
-	Name      string
-	Schedule  dr.Schedule
-	Storage   string        // a key of Fleet.Storages
-	RPO       time.Duration // the newest good recovery point is to be younger than this
-	Retention Retention     // zero: everything is kept until the platform lets it expire, 30 days after its creation
-	Deadline  time.Duration // how long one backup may run, from its POST
-	Spread    time.Duration // window over which the backups of one tick are started; 0: at once
-	NotDuring []Window      // no scheduled backup is started then
+	Name         string
+	Schedule     dr.Schedule
+	Storage      string        // a key of Fleet.Storages
+	RPO          time.Duration // the newest good recovery point is to be younger than this
+	ProvenWithin time.Duration // the last good drill of a service is to be younger, else the service counts as unproven
+	Retention    Retention     // zero: everything is kept until the platform lets it expire, 30 days after its creation
+	Deadline     time.Duration // how long one backup may run, from its POST
+	Spread       time.Duration // window over which the backups of one tick are started; 0: at once
+	NotDuring    []Window      // no scheduled backup is started then
 }
 
 // Retention is how many recovery points are kept: the newest KeepLast, and the newest of each of the last KeepDaily days and KeepWeekly weeks.
@@ -64,6 +65,7 @@ type Instance struct {
 	Name          string // the key of its lock, its records and its events
 	Subscription  string
 	ResourceGroup string
+	Region        string // as ARM writes it (westeurope); empty: not told anywhere in the fleet
 }
 
 // Service is an instance that is backed up.
@@ -71,7 +73,7 @@ type Service struct {
 	Instance
 	Plan           string      // a key of Fleet.Plans
 	Secondaries    []Secondary // in the order in which a failover tries them
-	DrillInstance  *Instance   // overwritten by drills; nil: none
+	DrillInstance  *Instance   // overwritten by drills, maybe other services' too; nil: none
 	AllowColocated bool        // accepts that stamp or backups are in the service's own region
 }
 

@@ -13,7 +13,8 @@ import (
 
 const (
 	platformKeeps  = 30 * 24 * time.Hour // a backup expires then ("disaster recovery" page of the Azure docs)
-	identityAccess = "2021-04-01"        // first api-version (a preview) with identity access to the storage
+	longestProof   = 366 * 24 * time.Hour
+	identityAccess = "2021-04-01" // first api-version (a preview) with identity access to the storage
 )
 
 // builder turns the fleet's JSON into a Fleet and tells what cannot be meant.
@@ -22,8 +23,19 @@ type builder struct {
 	settings settings
 	env      environment
 	m        *mistakes
+	// direct: this is no start of the Function App but a recovery by hand. What is wrong elsewhere in the fleet must not stand in its way.
+	direct   bool
 	warnings []string
 	keys     map[string]Secret // by account
+}
+
+// tell adds a mistake or, where it is tolerated, a warning.
+func (b *builder) tell(tolerated bool, where, format string, args ...any) {
+	if !tolerated {
+		b.m.add(where, format, args...)
+		return
+	}
+	b.warnings = append(b.warnings, where+": "+fmt.Sprintf(format, args...))
 }
 
 func (b *builder) build(in fleetJSON) Fleet {
@@ -42,9 +54,9 @@ func (b *builder) build(in fleetJSON) Fleet {
 		b.m.add(b.root+".services", "holds none; accepted: one or more")
 	}
 	for i, s := range in.Services {
-		service := Service{Instance: instance(s.ID), Plan: s.Plan, AllowColocated: s.AllowColocated}
+		service := Service{Instance: instance(s.ID).in(s.Region), Plan: s.Plan, AllowColocated: s.AllowColocated}
 		for _, second := range s.Secondaries {
-			service.Secondaries = append(service.Secondaries, Secondary{Instance: instance(second.ID), Mode: second.Mode})
+			service.Secondaries = append(service.Secondaries, Secondary{Instance: instance(second.ID).in(second.Region), Mode: second.Mode})
 		}
 		if drill := instance(s.DrillInstance); drill.Name != "" {
 			service.DrillInstance = &drill
@@ -55,6 +67,10 @@ func (b *builder) build(in fleetJSON) Fleet {
 		}
 	}
 	b.roles(fleet.Services)
+	b.regions(fleet.Services)
+	if !b.direct {
+		b.proofs(fleet)
+	}
 	return fleet
 }
 
@@ -98,11 +114,11 @@ func (b *builder) key(at string, in storageJSON) {
 		b.m.add(at, "not set; access storageKey needs the name of the environment variable that holds the key")
 		return
 	case value == "":
-		b.m.add(at, "holds %q; that environment variable is not set", in.KeyVariable)
+		b.tell(b.direct, at, "holds %q; that environment variable is not set", in.KeyVariable)
 		return
 	}
 	if err := rules["storageKey"](value); err != nil {
-		b.m.add(in.KeyVariable, "holds %s; %v", hidden(value), err)
+		b.tell(b.direct, in.KeyVariable, "holds %s; %v", hidden(value), err)
 		return
 	}
 	b.keys[in.Account] = Secret(value)
@@ -139,9 +155,12 @@ func (b *builder) accounts(storages map[string]Storage) {
 func (b *builder) plan(name string, in planJSON) Plan {
 	at := child(b.root+".plans", name)
 	plan := Plan{Name: name, Schedule: ncrontab(cmp.Or(in.Schedule, b.settings.BackupSchedule)), Storage: in.Storage,
-		RPO: span(in.RPO), Deadline: span(in.Deadline), Spread: span(in.Spread)}
+		RPO: span(in.RPO), ProvenWithin: span(in.ProvenWithin), Deadline: span(in.Deadline), Spread: span(in.Spread)}
 	if plan.RPO > platformKeeps {
 		b.m.add(at+".rpo", "holds %v; accepted: at most 720h, since backups expire after 30 days", plan.RPO)
+	}
+	if plan.ProvenWithin > longestProof {
+		b.m.add(at+".provenWithin", "holds %v; accepted: at most 8784h, a year: what was not tried for longer is not proven", plan.ProvenWithin)
 	}
 	if gap := longestGap(plan.Schedule); plan.RPO > 0 && gap > plan.RPO {
 		b.warnings = append(b.warnings, fmt.Sprintf("%s.rpo: %v is shorter than the pause of %v in the schedule %q, so that it is breached between backups",
@@ -162,6 +181,19 @@ func (b *builder) plan(name string, in planJSON) Plan {
 		plan.NotDuring = append(plan.NotDuring, window)
 	}
 	return plan
+}
+
+// proofs warns of plans whose services would count as unproven between two drills.
+func (b *builder) proofs(fleet Fleet) {
+	drills := ncrontab(b.settings.DrillSchedule)
+	gap := longestGap(drills)
+	for _, name := range slices.Sorted(maps.Keys(fleet.Plans)) {
+		drilled := func(s Service) bool { return s.Plan == name && s.DrillInstance != nil }
+		if within := fleet.Plans[name].ProvenWithin; within > 0 && gap > within && slices.ContainsFunc(fleet.Services, drilled) {
+			b.warnings = append(b.warnings, fmt.Sprintf("%s.provenWithin: %v is shorter than the pause of %v in DRILL_SCHEDULE %q, so that services are unproven between drills",
+				child(b.root+".plans", name), within, gap, drills))
+		}
+	}
 }
 
 func (b *builder) retention(at string, r Retention, schedule dr.Schedule) {

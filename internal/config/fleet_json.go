@@ -27,13 +27,14 @@ type (
 		Region      string `json:"region,omitempty" is:"region"`
 	}
 	planJSON struct {
-		Schedule  string         `json:"schedule,omitempty" is:"schedule"`
-		Storage   string         `json:"storage" is:"name"`
-		RPO       string         `json:"rpo,omitempty" is:"duration" default:"26h"`
-		Retention *retentionJSON `json:"retention,omitempty"`
-		Deadline  string         `json:"deadline,omitempty" is:"duration" default:"12h"`
-		Spread    string         `json:"spread,omitempty" is:"duration"`
-		NotDuring []windowJSON   `json:"notDuring,omitempty"`
+		Schedule     string         `json:"schedule,omitempty" is:"schedule"`
+		Storage      string         `json:"storage" is:"name"`
+		RPO          string         `json:"rpo,omitempty" is:"duration" default:"26h"`
+		ProvenWithin string         `json:"provenWithin,omitempty" is:"duration" default:"840h"`
+		Retention    *retentionJSON `json:"retention,omitempty"`
+		Deadline     string         `json:"deadline,omitempty" is:"duration" default:"12h"`
+		Spread       string         `json:"spread,omitempty" is:"duration"`
+		NotDuring    []windowJSON   `json:"notDuring,omitempty"`
 	}
 	retentionJSON struct {
 		KeepLast   int `json:"keepLast,omitempty"`
@@ -47,14 +48,16 @@ type (
 	}
 	serviceJSON struct {
 		ID             string          `json:"id" is:"instance"`
+		Region         string          `json:"region,omitempty" is:"region"`
 		Plan           string          `json:"plan" is:"name"`
 		Secondaries    []secondaryJSON `json:"secondaries,omitempty"`
 		DrillInstance  string          `json:"drillInstance,omitempty" is:"instance"`
 		AllowColocated bool            `json:"allowColocated,omitempty"`
 	}
 	secondaryJSON struct {
-		ID   string `json:"id" is:"instance"`
-		Mode Mode   `json:"mode,omitempty" is:"mode" default:"cold"`
+		ID     string `json:"id" is:"instance"`
+		Region string `json:"region,omitempty" is:"region"`
+		Mode   Mode   `json:"mode,omitempty" is:"mode" default:"cold"`
 	}
 )
 

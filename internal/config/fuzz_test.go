@@ -15,7 +15,7 @@ func FuzzFleet(f *testing.F) {
 	env := newEnvironment(settingsWith(nil))
 	f.Fuzz(func(t *testing.T, text string) {
 		m := &mistakes{}
-		s := settings{BackupSchedule: "0 0 3 * * *", APIVersion: "2024-05-01"}
+		s := settings{BackupSchedule: "0 0 3 * * *", DrillSchedule: "0 0 5 1 * *", APIVersion: "2024-05-01"}
 		b := &builder{root: "FLEET", settings: s, env: env, m: m, keys: map[string]Secret{}}
 		fleet := b.build(decodeFleet("FLEET", []byte(text), m))
 		for _, one := range m.list {
@@ -32,7 +32,7 @@ func FuzzFleet(f *testing.F) {
 		for _, one := range fleet.Services {
 			plan := fleet.Plans[one.Plan]
 			storage := fleet.Storages[plan.Storage]
-			if one.ID == "" || plan.Name == "" || storage.Account == "" || plan.RPO <= 0 || plan.Deadline <= 0 || plan.Schedule.Next(measuredFrom).IsZero() {
+			if one.ID == "" || plan.Name == "" || storage.Account == "" || plan.RPO <= 0 || plan.ProvenWithin <= 0 || plan.Deadline <= 0 || plan.Schedule.Next(measuredFrom).IsZero() {
 				t.Errorf("accepted, but incomplete: %+v, %+v, %+v", one, plan, storage)
 			}
 		}

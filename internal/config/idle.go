@@ -1,9 +1,6 @@
 package config
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // idle are the fields of the fleet that this version reads and checks, but does not act on. A field leaves the list, and the sentence in
 // docs/configuration.md, when something acts on it.
@@ -13,13 +10,9 @@ var idle = []struct {
 	set func(Fleet) bool
 	but string // what happens instead
 }{
-	{path: "storages.*.region"},
-	{path: "plans.*.rpo"},
+	{path: "plans.*.rpo"}, // the status shows it beside the age, but nothing watches it
 	{path: "plans.*.retention", set: anyPlan(func(p Plan) bool { return p.Retention != Retention{} }), but: "nothing is deleted"},
 	{path: "plans.*.notDuring", set: anyPlan(func(p Plan) bool { return len(p.NotDuring) > 0 }), but: "backups are started in it too"},
-	{path: "services[].secondaries", set: anyService(func(s Service) bool { return len(s.Secondaries) > 0 }), but: "nothing is restored into them"},
-	{path: "services[].drillInstance", set: anyService(func(s Service) bool { return s.DrillInstance != nil }), but: "no drill runs"},
-	{path: "services[].allowColocated"},
 }
 
 func anyPlan(is func(Plan) bool) func(Fleet) bool {
@@ -31,10 +24,6 @@ func anyPlan(is func(Plan) bool) func(Fleet) bool {
 		}
 		return false
 	}
-}
-
-func anyService(is func(Service) bool) func(Fleet) bool {
-	return func(f Fleet) bool { return slices.ContainsFunc(f.Services, is) }
 }
 
 // idleFields warns, once, of all idle fields that the fleet relies on.

@@ -53,14 +53,17 @@ func (b *builder) roles(services []Service) {
 		}
 	}
 	for i, s := range services {
-		b.drill(at(i, ".drillInstance"), s, services, listed, secondaryOf, same)
+		b.drill(at(i, ".drillInstance"), s, listed, secondaryOf, same)
 		for j, sec := range s.Secondaries {
-			if sec.Mode != Warm || sec.Name == "" || fold(sec.Instance) == fold(s.Instance) {
+			if sec.Name == "" || fold(sec.Instance) == fold(s.Instance) {
 				continue
 			}
 			if others := slices.DeleteFunc(slices.Clone(secondaryOf[fold(sec.Instance)]), func(k int) bool { return k == i }); len(others) > 0 {
-				b.m.add(second(i, j, ".mode"), "holds \"warm\", but %q is a secondary of services[%d] too and would be overwritten with another instance's data; "+
-					"accepted: a warm secondary belongs to one service", sec.Name, others[0])
+				b.m.add(second(i, j, ".id"), "holds %q, a secondary of services[%d] too, so that a failover of one would overwrite the other's; accepted: the secondary of one service",
+					sec.Name, others[0])
+			}
+			if sec.Mode != Warm {
+				continue
 			}
 			if way := route(warm, fold(sec.Instance), fold(s.Instance), nil); way != nil && first(way, listed) == i {
 				b.m.add(second(i, j, ".mode"), "holds \"warm\" and closes a circle of warm standbys: %s → %s; accepted: no circle", fold(s.Instance), strings.Join(way, " → "))
@@ -69,8 +72,9 @@ func (b *builder) roles(services []Service) {
 	}
 }
 
-// drill refuses a drill instance with any other role: drills overwrite it with whatever they prove.
-func (b *builder) drill(at string, s Service, services []Service, listed map[string]int, secondaryOf map[string][]int, same func(string, Instance)) {
+// drill refuses a drill instance with any other role: drills overwrite it with whatever they prove, so that there is nothing in it to protect. Several
+// services may share one, since drills take turns through its lock.
+func (b *builder) drill(at string, s Service, listed map[string]int, secondaryOf map[string][]int, same func(string, Instance)) {
 	if s.DrillInstance == nil || s.DrillInstance.Name == "" {
 		return
 	}
@@ -80,8 +84,8 @@ func (b *builder) drill(at string, s Service, services []Service, listed map[str
 		b.m.add(at, "holds %q, the service itself%s", in.Name, only)
 		return
 	}
-	if i, ok := listed[fold(in)]; ok && len(services[i].Secondaries) > 0 {
-		b.m.add(at, "holds %q, the primary services[%d]%s", in.Name, i, only)
+	if i, ok := listed[fold(in)]; ok {
+		b.m.add(at, "holds %q, which is services[%d] and backed up%s", in.Name, i, only)
 	}
 	if of := secondaryOf[fold(in)]; len(of) > 0 {
 		b.m.add(at, "holds %q, a secondary of services[%d]%s", in.Name, of[0], only)

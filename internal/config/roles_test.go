@@ -43,12 +43,12 @@ func fleetOf(lines ...string) string {
 
 func TestRolesThatGoTogether(t *testing.T) {
 	for name, services := range map[string][]string{
-		"a pair either way":               {"a > b*", "b > a"},
-		"one cold standby for two":        {"a > x", "b > x"},
+		"a pair either way":               {"a > b", "b > a"},
+		"a pair, one way warm":            {"a > b*", "b > a"},
+		"a pair, the other way warm":      {"a > b", "b > a*"},
 		"a chain of warm standbys":        {"a > b*", "b > c*", "c"},
 		"a secondary that is no service":  {"a > b c"},
 		"one drill instance for two":      {"a ! d", "b ! d"},
-		"a drill instance that is backed": {"a ! d", "d"},
 		"the same instance in other case": {"a > B*", "b"},
 	} {
 		t.Run(name, func(t *testing.T) { load(t, map[string]string{"FLEET": fleetOf(services...)}) })
@@ -58,19 +58,22 @@ func TestRolesThatGoTogether(t *testing.T) {
 func TestRolesThatWouldOverwriteAnInstanceAreRefused(t *testing.T) {
 	const alone = "; accepted: an instance that serves drills alone"
 	other := func(i int, name string, j int) string {
-		return fmt.Sprintf(`FLEET.services[%d].secondaries[0].mode: holds "warm", but %q is a secondary of services[%d] too and would be overwritten with another instance's data; `+
-			`accepted: a warm secondary belongs to one service`, i, name, j)
+		return fmt.Sprintf(`FLEET.services[%d].secondaries[0].id: holds %q, a secondary of services[%d] too, so that a failover of one would overwrite the other's; `+
+			`accepted: the secondary of one service`, i, name, j)
 	}
 	for name, row := range map[string]struct{ services, want []string }{
 		"a name twice":                {[]string{"contoso-a", "Contoso-A"}, []string{`FLEET.services[1].id: holds the name "Contoso-A", as services[0] does (case does not count); accepted: each service once`}},
 		"its own secondary":           {[]string{"a > A*"}, []string{`FLEET.services[0].secondaries[0].id: holds "A", the service itself; accepted: another instance`}},
 		"a secondary twice":           {[]string{"a > b B"}, []string{`FLEET.services[0].secondaries[1].id: holds "B" a second time; accepted: each secondary once`}},
 		"its own drill":               {[]string{"a ! A"}, []string{`FLEET.services[0].drillInstance: holds "A", the service itself` + alone}},
-		"a drill on a primary":        {[]string{"a ! b", "b > c"}, []string{`FLEET.services[0].drillInstance: holds "b", the primary services[1]` + alone}},
+		"a drill on a primary":        {[]string{"a ! b", "b > c"}, []string{`FLEET.services[0].drillInstance: holds "b", which is services[1] and backed up` + alone}},
+		"a drill on a service":        {[]string{"a ! D", "d"}, []string{`FLEET.services[0].drillInstance: holds "D", which is services[1] and backed up` + alone}},
 		"a drill on a secondary":      {[]string{"a ! c", "b > C"}, []string{`FLEET.services[0].drillInstance: holds "c", a secondary of services[1]` + alone}},
 		"a drill on an own secondary": {[]string{"a > b ! b"}, []string{`FLEET.services[0].drillInstance: holds "b", a secondary of services[0]` + alone}},
 		"warm for two":                {[]string{"a > x*", "b > X*"}, []string{other(0, "x", 1), other(1, "X", 0)}},
-		"warm for one, cold for two":  {[]string{"a > x", "b > x*"}, []string{other(1, "x", 0)}},
+		"warm for one, cold for two":  {[]string{"a > x", "b > x*"}, []string{other(0, "x", 1), other(1, "x", 0)}},
+		"cold for two":                {[]string{"a > x", "b > X"}, []string{other(0, "x", 1), other(1, "X", 0)}},
+		"cold for three":              {[]string{"a > x", "b > x", "x", "c > x"}, []string{other(0, "x", 1), other(1, "x", 0), other(3, "x", 0)}},
 		"two warm to each other":      {[]string{"a > b*", "b > a*"}, []string{`FLEET.services[0].secondaries[0].mode: holds "warm" and closes a circle of warm standbys: a → b → a; accepted: no circle`}},
 		"a circle beside the way": {[]string{"a > b*", "b > c*", "c > b*"}, []string{other(0, "b", 2),
 			`FLEET.services[1].secondaries[0].mode: holds "warm" and closes a circle of warm standbys: b → c → b; accepted: no circle`, other(2, "b", 0)}},

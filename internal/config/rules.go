@@ -46,6 +46,7 @@ var rules = map[string]rule{
 	"clock":    shape(`^([01]\d|2[0-3]):[0-5]\d$`, "a time of day in UTC, 00:00 to 23:59"),
 	"schedule": validSchedule("0 0 3 * * *"),
 	"watch":    validSchedule("0 */5 * * * *"),
+	"drills":   validSchedule("0 0 5 1 * *"),
 
 	// A token or key goes there, hence https.
 	"endpoint": fits(validEndpoint, "an https URL without query (http only for this machine's loopback addresses)"),

@@ -13,13 +13,14 @@ import (
 )
 
 // settings is every environment variable that this program reads, besides the storage keys that the fleet names. The tag "is" names
-// a field's rule; what is tagged secret is never shown, not even when it is of no use.
+// a field's rule, "part" the Part that it belongs to; what is tagged secret is never shown, not even when it is of no use.
 type settings struct {
 	Fleet     string `envconfig:"FLEET" is:"text" secret:"true"`
 	FleetFile string `envconfig:"FLEET_FILE" is:"file"`
 
 	BackupSchedule   string `envconfig:"BACKUP_SCHEDULE" is:"schedule" default:"0 0 3 * * *"`
-	WatchdogSchedule string `envconfig:"WATCHDOG_SCHEDULE" is:"watch" default:"0 */5 * * * *"`
+	WatchdogSchedule string `envconfig:"WATCHDOG_SCHEDULE" is:"watch" default:"0 */5 * * * *" part:"host"`
+	DrillSchedule    string `envconfig:"DRILL_SCHEDULE" is:"drills" default:"0 0 5 1 * *" part:"host"`
 
 	Cloud        CloudName `envconfig:"AZURE_CLOUD" is:"cloud" default:"public"`
 	ARMEndpoint  string    `envconfig:"ARM_ENDPOINT" is:"endpoint"`
@@ -28,11 +29,13 @@ type settings struct {
 	BlobEndpoint string    `envconfig:"BLOB_ENDPOINT" is:"blobTemplate"`
 	APIVersion   string    `envconfig:"ARM_API_VERSION" is:"version" default:"2024-05-01"`
 
-	Bus            Secret `envconfig:"SERVICEBUS" is:"busConnection" secret:"true"`
-	BusNamespace   string `envconfig:"SERVICEBUS__fullyQualifiedNamespace" is:"host"`
-	State          Secret `envconfig:"STATE_STORAGE" is:"storageConnection" secret:"true"`
-	StateEndpoint  string `envconfig:"STATE_STORAGE__blobServiceUri" is:"endpoint"`
-	StateContainer string `envconfig:"STATE_CONTAINER" is:"container" default:"apim-dr"`
+	Bus            Secret `envconfig:"SERVICEBUS" is:"busConnection" secret:"true" part:"bus"`
+	BusNamespace   string `envconfig:"SERVICEBUS__fullyQualifiedNamespace" is:"host" part:"bus"`
+	BusRegion      string `envconfig:"SERVICEBUS_REGION" is:"region" part:"bus"`
+	State          Secret `envconfig:"STATE_STORAGE" is:"storageConnection" secret:"true" part:"state"`
+	StateEndpoint  string `envconfig:"STATE_STORAGE__blobServiceUri" is:"endpoint" part:"state"`
+	StateRegion    string `envconfig:"STATE_REGION" is:"region" part:"state"`
+	StateContainer string `envconfig:"STATE_CONTAINER" is:"container" default:"apim-dr" part:"state"`
 
 	Credential   CredentialKind `envconfig:"CREDENTIAL" is:"credential" default:"managedIdentity"`
 	ClientID     string         `envconfig:"AZURE_CLIENT_ID" is:"guid" secret:"true"`
@@ -40,11 +43,11 @@ type settings struct {
 	ClientSecret Secret         `envconfig:"AZURE_CLIENT_SECRET" is:"clientSecret" secret:"true"`
 	TokenFile    string         `envconfig:"AZURE_FEDERATED_TOKEN_FILE" is:"file"`
 
-	Port        string `envconfig:"FUNCTIONS_CUSTOMHANDLER_PORT" is:"port"`
+	Port        string `envconfig:"FUNCTIONS_CUSTOMHANDLER_PORT" is:"port" part:"host"`
 	LogLevel    string `envconfig:"LOG_LEVEL" is:"level" default:"info"`
-	StampRegion string `envconfig:"STAMP_REGION" is:"region"`
-	RegionName  string `envconfig:"REGION_NAME" is:"region"`
-	TimeZone    string `envconfig:"WEBSITE_TIME_ZONE" is:"text"`
+	StampRegion string `envconfig:"STAMP_REGION" is:"region" part:"host"`
+	RegionName  string `envconfig:"REGION_NAME" is:"region" part:"host"`
+	TimeZone    string `envconfig:"WEBSITE_TIME_ZONE" is:"text" part:"host"`
 
 	Invocation    string `envconfig:"TIMING_INVOCATION" is:"duration" default:"100s"`
 	PostWindow    string `envconfig:"TIMING_POST_WINDOW" is:"duration" default:"60s"`
@@ -53,6 +56,10 @@ type settings struct {
 	Busy          string `envconfig:"TIMING_BUSY" is:"duration" default:"60s"`
 	Lease         string `envconfig:"TIMING_LEASE" is:"duration" default:"10m"`
 	StartWithin   string `envconfig:"TIMING_START_WITHIN" is:"duration" default:"12h"`
+	RestoreWithin string `envconfig:"TIMING_RESTORE_WITHIN" is:"duration" default:"30m"`
+	MaxWait       string `envconfig:"TIMING_MAX_WAIT" is:"duration" default:"10m"`
+	Probe         string `envconfig:"TIMING_PROBE" is:"duration" default:"10s"`
+	Survey        string `envconfig:"TIMING_SURVEY" is:"duration" default:"30s"`
 	BlobMissing   string `envconfig:"TIMING_BLOB_MISSING" is:"duration" default:"5m"`
 	VerifyAgain   string `envconfig:"TIMING_VERIFY_AGAIN" is:"duration" default:"15s"`
 	Verify        string `envconfig:"TIMING_VERIFY" is:"duration" default:"30m"`
@@ -79,6 +86,15 @@ func newEnvironment(environ []string) environment {
 }
 
 func (e environment) get(name string) string { return e[strings.ToUpper(name)] }
+
+// keep forgets the settings of all parts but these: what a command has no use for must not stand in its way.
+func (e environment) keep(parts []Part) {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[settings]()) {
+		if part := Part(f.Tag.Get("part")); part != "" && !slices.Contains(parts, part) {
+			delete(e, strings.ToUpper(f.Tag.Get("envconfig")))
+		}
+	}
+}
 
 // read fills the settings. A value that breaks its rule is told, and its default stands in so that the rest can be checked.
 func (e environment) read(m *mistakes) (s settings, err error) {
