@@ -263,6 +263,7 @@ func (w *world) Start(_ context.Context, leg dr.Leg, point string) dr.Answer {
 		s.verb, s.point, s.began, s.ends = leg.Verb, point, w.now, w.now.Add(w.takes)
 	}
 	if leg.Verb == dr.VerbRestore {
+		w.guard(leg)
 		w.restores = append(w.restores, point+" into "+leg.Service)
 	} else {
 		w.posts = append(w.posts, point)
@@ -290,6 +291,39 @@ func (w *world) Probe(_ context.Context, urls []string) []dr.Gateway {
 		list = append(list, dr.Gateway{URL: u, Status: 200})
 	}
 	return list
+}
+
+// guard holds a restore against the invariant that nothing automatic ever overwrites the active instance of a pair.
+func (w *world) guard(leg dr.Leg) {
+	w.aside(func() error {
+		holder, err := w.store.Holder(w.t.Context(), leg.Service)
+		if err != nil {
+			return err
+		}
+		op, _, err := w.store.Operation(w.t.Context(), holder)
+		if err != nil {
+			return err
+		}
+		for _, p := range w.pairs() {
+			if p.IsActive(leg.Service) && (op.Recovery.Intent.Auto || op.Kind == dr.KindFailover) {
+				w.t.Errorf("%s %s overwrites %s, the active instance of %+v", op.Kind, op.ID, leg.Service, p)
+			}
+		}
+		return nil
+	})
+}
+
+func (w *world) pairs() (pairs []dr.Pair) {
+	for _, s := range w.e.Fleet.Services {
+		for _, sec := range s.Secondaries {
+			if p, err := w.store.Pair(w.t.Context(), dr.PairName(s.Name, sec.Name)); err == nil {
+				pairs = append(pairs, p)
+			} else if !errors.Is(err, engine.ErrNotFound) {
+				w.t.Error(err)
+			}
+		}
+	}
+	return pairs
 }
 
 func (w *world) Check(_ context.Context, location string) dr.Answer {
