@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,8 @@ func (e *Engine) Recover(ctx context.Context, r RecoverRequest) (Recovery, error
 	if d.needs && !d.intent.Target.Is(r.Confirm) {
 		return answer, fmt.Errorf("%w: this overwrites %s; repeat the call with confirm %q", ErrUnconfirmed, d.intent.Target.Name, d.intent.Target.Name)
 	}
-	op := e.newRecovery(dr.NewID(r.Kind, now, "http", e.Nonce()), d, dr.TriggerHTTP, r.Request, now)
+	trigger := cmp.Or(r.Trigger, dr.TriggerHTTP)
+	op := e.newRecovery(dr.NewID(r.Kind, now, string(trigger), e.Nonce()), d, trigger, r.Request, now)
 	op = dr.Planned(op, plan)
 	refusal := plan.Refusal()
 	if refusal != nil {

@@ -59,6 +59,8 @@ type RecoverRequest struct {
 	Overrides []string
 	// DryRun: the plan and nothing else.
 	DryRun bool
+	// Trigger is what the operation is created by; empty: dr.TriggerHTTP.
+	Trigger dr.Trigger
 }
 
 // Recovery is the answer to a RecoverRequest: what will be done and, unless it was a dry run or went unconfirmed, the operation that does it.
