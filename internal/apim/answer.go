@@ -25,20 +25,23 @@ type reply struct {
 	secret string // went out with the request
 }
 
-// document is what ARM writes: a resource, the state of an operation, or an error.
+// document is what ARM writes: a resource, a list, the state of an operation, or an error.
 type document struct {
-	Type       string `json:"type"`
-	Location   string `json:"location"`
-	ETag       string `json:"etag"`
-	SKU        sku    `json:"sku"`
-	Status     string `json:"status"`
+	Type       string   `json:"type"`
+	Location   string   `json:"location"`
+	ETag       string   `json:"etag"`
+	SKU        sku      `json:"sku"`
+	Identity   identity `json:"identity"`
+	Status     string   `json:"status"`
 	Properties struct {
 		State      string `json:"provisioningState"`
 		SKU        sku    `json:"sku"` // api-version 2014-02-14 has it here (recorded)
 		Constraint struct {
 			Min string `json:"minApiVersion"`
 		} `json:"apiVersionConstraint"`
+		settings
 	} `json:"properties"`
+	list
 	armError           // bare up to api-version 2019-01-01 (recorded)
 	Error    *armError `json:"error"` // since then
 }
@@ -93,6 +96,7 @@ func (d document) view(h http.Header) (dr.ServiceView, bool) {
 	}
 	return dr.ServiceView{
 		ETag: etag, State: d.Properties.State, SKU: tier.Name, Capacity: tier.Capacity, Region: d.Location, MinVersion: d.Properties.Constraint.Min,
+		Settings: d.Properties.settings.read(d.Identity),
 	}, true
 }
 

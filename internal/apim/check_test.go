@@ -3,6 +3,7 @@ package apim
 import (
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,7 @@ const (
 		`"apiVersionConstraint":{"minApiVersion":"2019-01-01"}},"sku":{"name":"Developer","capacity":1}}`
 )
 
-var shown = dr.ServiceView{ETag: "AAAAAAAwYss=", State: "Succeeded", SKU: "Developer", Capacity: 1, Region: "West Europe", MinVersion: "2019-01-01"}
+var shown = dr.ServiceView{ETag: "AAAAAAAwYss=", State: "Succeeded", SKU: "Developer", Capacity: 1, Region: "West Europe", MinVersion: "2019-01-01", Settings: &dr.Settings{}}
 
 func TestCheckVerdicts(t *testing.T) {
 	for _, tt := range []struct {
@@ -45,7 +46,7 @@ func TestCheckVerdicts(t *testing.T) {
 		{"200 Running", always(200, `{"status":"Running"}`, "Location", later), dr.Still, later, 0, "Running", "", dr.ServiceView{}},
 		{"200 Accepted", always(200, `{"status":"Accepted"}`), dr.Still, location, 0, "Accepted", "", dr.ServiceView{}},
 		{"200 Updating", always(200, strings.Replace(resource, "Succeeded", "Updating", 1)), dr.Still, location, 0, "Updating", "",
-			dr.ServiceView{ETag: "AAAAAAAwYss=", State: "Updating", SKU: "Developer", Capacity: 1, Region: "West Europe", MinVersion: "2019-01-01"}},
+			dr.ServiceView{ETag: "AAAAAAAwYss=", State: "Updating", SKU: "Developer", Capacity: 1, Region: "West Europe", MinVersion: "2019-01-01", Settings: &dr.Settings{}}},
 		{"200 Failed", always(200, `{"status":"Failed","error":{"code":"RestoreFailed","message":"Cannot restore: backup expired"}}`), dr.No, "", 0, "", "RestoreFailed: Cannot restore: backup expired", dr.ServiceView{}},
 		{"200 failed without a reason", always(200, `{"properties":{"provisioningState":"failed"}}`), dr.No, "", 0, "", "failed: ARM gave no reason", dr.ServiceView{}},
 		{"200 Canceled", always(200, `{"status":"Canceled","error":null}`), dr.No, "", 0, "", "Canceled: ARM gave no reason", dr.ServiceView{}},
@@ -83,7 +84,7 @@ func TestCheckVerdicts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := with(t, tt.answer).Check(t.Context(), location)
-			if a.Verdict != tt.want || a.Location != tt.location || a.Retry != tt.retry || a.Service != tt.view || !strings.Contains(a.Reason, tt.reason) || a.Verdict == dr.OK && a.Reason != tt.reason {
+			if a.Verdict != tt.want || a.Location != tt.location || a.Retry != tt.retry || !reflect.DeepEqual(a.Service, tt.view) || !strings.Contains(a.Reason, tt.reason) || a.Verdict == dr.OK && a.Reason != tt.reason {
 				t.Errorf("%+v", a)
 			}
 			got := ""
@@ -161,7 +162,7 @@ func TestServiceVerdicts(t *testing.T) {
 		text   string // part of reason or error
 	}{
 		{"200", always(200, resource), dr.OK, 0, shown, ""},
-		{"200 as in 2014, etag in the header", always(200, old, "ETag", `"AAE="`), dr.OK, 0, dr.ServiceView{ETag: "AAE=", State: "Updating", SKU: "Developer", Capacity: 2, Region: "Central US"}, ""},
+		{"200 as in 2014, etag in the header", always(200, old, "ETag", `"AAE="`), dr.OK, 0, dr.ServiceView{ETag: "AAE=", State: "Updating", SKU: "Developer", Capacity: 2, Region: "Central US", Settings: &dr.Settings{}}, ""},
 		{"200 of something else", always(200, `{"type":"Microsoft.Storage/storageAccounts","properties":{"provisioningState":"Succeeded"}}`), dr.Later, 0, dr.ServiceView{}, "no API Management instance"},
 		{"200 from a proxy", always(200, "<html>"), dr.Later, 0, dr.ServiceView{}, "no API Management instance"},
 		{"202", always(202, resource), dr.Later, 0, dr.ServiceView{}, "202"},
@@ -185,11 +186,14 @@ func TestServiceVerdicts(t *testing.T) {
 			if a.Error != nil {
 				text += a.Error.Message
 			}
-			if a.Verdict != tt.want || a.Retry != tt.retry || a.Service != tt.view || !strings.Contains(text, tt.text) {
+			if a.Verdict != tt.want || a.Retry != tt.retry || !reflect.DeepEqual(a.Service, tt.view) || !strings.Contains(text, tt.text) {
 				t.Errorf("%+v (%s)", a, text)
 			}
 			if url != azure+instance+"?api-version=2024-05-01" {
 				t.Errorf("asked %s", url)
+			}
+			if strings.HasPrefix(tt.name, "404") && a.Error.Status != 404 { // a plan tells a missing instance from others by it
+				t.Errorf("status %d", a.Error.Status)
 			}
 		})
 	}

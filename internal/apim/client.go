@@ -104,7 +104,7 @@ func (c *Client) Trusts(location string) bool { return c.trusts(location) }
 // Service reads an instance. OK carries Service. Later: throttled, 408, 5xx or out of reach. No: ARM does not show it to us; Error
 // has ARM's words and what to do.
 func (c *Client) Service(ctx context.Context, resourceID string) dr.Answer {
-	target, failure := c.target(resourceID, "")
+	target, failure := c.target(resourceID, "", c.o.APIVersion)
 	if failure != nil {
 		return dr.Answer{Verdict: dr.No, Error: failure}
 	}
@@ -132,7 +132,7 @@ func (c *Client) Check(ctx context.Context, location string) dr.Answer {
 // Start POSTs a leg once, for the recovery point named point: Still with Location; Later: ARM did not take it, or nothing was sent; No
 // with ARM's words; Lost: nobody knows whether ARM heard it. It returns a little before ctx ends, so that the answer can still be saved.
 func (c *Client) Start(ctx context.Context, leg dr.Leg, point string) dr.Answer {
-	target, failure := c.target(leg.ResourceID, "/"+string(leg.Verb))
+	target, failure := c.target(leg.ResourceID, "/"+string(leg.Verb), c.o.APIVersion)
 	if failure != nil {
 		return dr.Answer{Verdict: dr.No, Error: failure}
 	}
@@ -153,17 +153,22 @@ func (c *Client) Start(ctx context.Context, leg dr.Leg, point string) dr.Answer 
 	case got.err != nil:
 		return dr.Answer{Verdict: dr.Lost, Reason: got.why()}
 	}
-	return c.started(got.reply)
+	return c.started(got.reply, leg.Verb)
 }
 
 var targetShape = regexp.MustCompile(`(?i)^/subscriptions/[^/?#%\\\s]+/resourceGroups/[^/?#%\\\s]+/providers/Microsoft\.ApiManagement/service/[^/?#%\\\s]+(/[a-z]+)?$`)
 
-// target is the URL of an instance, or of one of its actions ("/backup").
-func (c *Client) target(resourceID, action string) (string, *dr.Error) {
-	if !targetShape.MatchString(resourceID + action) {
+// target is the URL of an instance, or of what stands below it ("/backup").
+func (c *Client) target(resourceID, below, version string) (string, *dr.Error) {
+	if !targetShape.MatchString(resourceID + below) {
 		return "", dr.Failure("InvalidResourceId", fmt.Sprintf("%q is not the ARM id of an API Management instance; accepted: "+
 			"/subscriptions/…/resourceGroups/…/providers/Microsoft.ApiManagement/service/…", resourceID))
 	}
-	path := url.URL{Path: resourceID + action} // a resource group may be named in any script
-	return c.base + path.EscapedPath() + "?api-version=" + c.o.APIVersion, nil
+	return c.at(resourceID+below, version), nil
+}
+
+// at is the URL of a path.
+func (c *Client) at(path, version string) string {
+	u := url.URL{Path: path} // a resource group may be named in any script
+	return c.base + u.EscapedPath() + "?api-version=" + version
 }

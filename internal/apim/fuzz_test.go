@@ -18,6 +18,8 @@ func FuzzCheckAnswer(f *testing.F) {
 	f.Add(400, "", "-1", "service", `{"code":"InvalidParameters","message":"Parameter name: x"}`)
 	f.Add(503, "", "99999999999999999999", "", "<html>"+storageKey)
 	f.Add(200, "", "", "", `{"status":"Failed","error":"x","properties":[]}`)
+	f.Add(200, "", "", "", documented)
+	f.Add(200, "", "", "", deletedPage("https://contoso.example/x", instance+"2"))
 	f.Fuzz(func(t *testing.T, status int, next, retry, cause, body string) {
 		if status < 100 || status > 999 {
 			return
@@ -29,6 +31,7 @@ func FuzzCheckAnswer(f *testing.F) {
 		})
 		for name, a := range map[string]dr.Answer{
 			"Check": c.Check(t.Context(), location), "Start": c.Start(t.Context(), leg("restore"), point), "Service": c.Service(t.Context(), instance),
+			"Group": c.Group(t.Context(), instance),
 		} {
 			if a.Verdict == "" || a.Verdict == dr.OK && status != 200 && status != 204 {
 				t.Errorf("%s: verdict %q for %d", name, a.Verdict, status)
@@ -45,6 +48,12 @@ func FuzzCheckAnswer(f *testing.F) {
 			if a.Error != nil && strings.Contains(a.Error.String(), storageKey) {
 				t.Errorf("%s: a key in %s", name, a.Error)
 			}
+		}
+		if n := c.Workspaces(t.Context(), instance); n > 0 && status != 200 {
+			t.Errorf("%d workspaces in a %d", n, status)
+		}
+		if got := c.Deleted(t.Context(), instance); got != dr.NotKnown && status != 200 {
+			t.Errorf("deleted: %s in a %d", got, status)
 		}
 		for _, host := range hosts {
 			if host != "management.azure.com" {

@@ -19,8 +19,8 @@ func (c *Client) refusal(r reply) (a dr.Answer, named bool) {
 
 func reason(e *dr.Error) string { return clip(fmt.Sprintf("%d %s", e.Status, e)) }
 
-// started turns the answer to a POST into a verdict.
-func (c *Client) started(r reply) dr.Answer {
+// started turns the answer to the POST of a verb into a verdict.
+func (c *Client) started(r reply, verb dr.Verb) dr.Answer {
 	if r.status/100 == 2 { // 202; the others are not documented
 		if location := c.next(r.header, ""); location != "" {
 			return dr.Answer{Verdict: dr.Still, Location: location, Retry: c.retryAfter(r.header)}
@@ -34,7 +34,9 @@ func (c *Client) started(r reply) dr.Answer {
 	case r.status == http.StatusRequestTimeout, r.status < 400, r.status >= 500:
 		a.Verdict = dr.Lost
 	default:
-		a.Verdict = dr.No
+		if a.Verdict = dr.No; r.status == http.StatusForbidden {
+			a.Error.Message += fmt.Sprintf(" (Give the identity of apim-dr Microsoft.ApiManagement/service/%s/action on the instance.)", verb)
+		}
 	}
 	return a
 }
@@ -114,8 +116,9 @@ func aboutTheGet(e *dr.Error, h http.Header) bool {
 
 // advice is what a person can do about an instance that ARM does not show.
 var advice = map[int]string{
-	http.StatusNotFound:     " (Check the instance's id in the fleet: subscription, resource group, name. If the instance was deleted, take it out.)",
-	http.StatusForbidden:    " (Give the identity of apim-dr Microsoft.ApiManagement/service/read, …/backup/action and …/operationresults/read on the instance.)",
+	http.StatusNotFound: " (Check the instance's id in the fleet: subscription, resource group, name. If the instance was deleted, take it out.)",
+	http.StatusForbidden: " (Give the identity of apim-dr Microsoft.ApiManagement/service/read, …/backup/action and …/operationresults/read on the instance, " +
+		"and …/restore/action where it is to be restored into.)",
 	http.StatusUnauthorized: " (Check the identity of apim-dr, its tenant and the ARM audience.)",
 }
 
@@ -128,6 +131,11 @@ func (c *Client) read(r reply) dr.Answer {
 		}
 		return dr.Answer{Verdict: dr.Later, Reason: fmt.Sprintf("HTTP %d, but no API Management instance in it", r.status)}
 	}
+	return c.unread(r, advice)
+}
+
+// unread turns the answer to a GET that shows nothing into a verdict.
+func (c *Client) unread(r reply, advice map[int]string) dr.Answer {
 	a, _ := c.refusal(r)
 	switch {
 	case r.status == http.StatusRequestTimeout, r.status == http.StatusConflict, r.status == http.StatusTooManyRequests, r.status < 400, r.status >= 500:
