@@ -15,6 +15,7 @@ import (
 // Engine is what the triggers ask for.
 type Engine interface {
 	Backup(ctx context.Context, r engine.Request) (dr.Operation, error)
+	Recover(ctx context.Context, r engine.RecoverRequest) (engine.Recovery, error)
 	Knock(ctx context.Context, w dr.Wake) error
 	Bury(ctx context.Context, w dr.Wake, why *dr.Error) error
 	SendTicks(ctx context.Context) error
@@ -56,7 +57,11 @@ type Function struct {
 func (a *App) Table() []Function {
 	return []Function{
 		{Name: "BackupSchedule", Timer: a.backupSchedule},
+		{Name: "DrillSchedule", Timer: a.drillSchedule},
 		{Name: "StartBackup", Pattern: "POST /api/backups", HTTP: a.startBackup},
+		{Name: "StartRestore", Pattern: "POST /api/restores", HTTP: a.startRestore},
+		{Name: "StartFailover", Pattern: "POST /api/failovers", HTTP: a.startFailover},
+		{Name: "StartDrill", Pattern: "POST /api/drills", HTTP: a.startDrill},
 		{Name: "GetOperation", Pattern: "GET /api/operations/{id}", HTTP: a.getOperation},
 		{Name: "ListOperations", Pattern: "GET /api/operations", HTTP: a.listOperations},
 		{Name: "RunOperation", Message: a.runOperation},
