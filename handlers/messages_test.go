@@ -19,8 +19,12 @@ import (
 type recorder struct {
 	Engine
 	Records
-	calls []string
-	err   error
+	calls    []string
+	err      error
+	op       dr.Operation // what there is
+	recovery engine.Recovery
+	asked    engine.RecoverRequest // the last one; of a backup its Request alone
+	points   []dr.RecoveryPoint
 }
 
 func (r *recorder) note(call string) error { r.calls = append(r.calls, call); return r.err }
@@ -39,7 +43,7 @@ func (r *recorder) Quarantine(_ context.Context, content []byte, reason string) 
 	return r.note("quarantine " + string(content))
 }
 func (r *recorder) Operation(context.Context, string) (dr.Operation, string, error) {
-	return dr.Operation{}, "", r.err
+	return r.op, "", r.err
 }
 
 func app(r *recorder) *App {

@@ -26,9 +26,7 @@ func (a *App) getOperation(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	if op.Phase != dr.Done {
-		w.Header().Set("Retry-After", pollHint)
-	}
+	hint(w, op)
 	writeJSON(w, http.StatusOK, viewOf(op))
 }
 
@@ -37,6 +35,8 @@ const (
 	maxListLimit = 200
 	maxAfter     = 4096 // bytes
 )
+
+const queryIsWrong = "The query is not valid"
 
 var afterIsWrong = customhandler.FieldError{Field: "after", Detail: "accepted: what nextLink holds"}
 
@@ -51,28 +51,27 @@ type operationList struct {
 func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	day, limit := a.Now().UTC(), listLimit
-	var wrong []customhandler.FieldError
+	var wrong mistakes
 	var err error
 	if s := q.Get("day"); s != "" {
 		if day, err = time.Parse(time.DateOnly, s); err != nil {
-			wrong = append(wrong, customhandler.FieldError{Field: "day", Detail: "accepted: a date such as 2026-01-31, UTC"})
+			wrong.add("day", "accepted: a date such as 2026-01-31, UTC")
 		}
 	}
 	if s := q.Get("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxListLimit {
-			wrong = append(wrong, customhandler.FieldError{Field: "limit", Detail: "accepted: 1 to 200"})
+			wrong.add("limit", "accepted: 1 to 200")
 		}
 	}
 	inFlight := q.Get("inFlight")
 	if inFlight != "" && inFlight != "true" && inFlight != "false" {
-		wrong = append(wrong, customhandler.FieldError{Field: "inFlight", Detail: "accepted: true or false"})
+		wrong.add("inFlight", "accepted: true or false")
 	}
 	after := q.Get("after")
 	if len(after) > maxAfter || strings.ContainsFunc(after, unprintable) {
 		wrong = append(wrong, afterIsWrong)
 	}
-	if len(wrong) > 0 {
-		customhandler.WriteProblem(w, r, customhandler.Problem{Status: http.StatusBadRequest, Title: "The query is not valid", Errors: wrong})
+	if wrong.answer(w, r, customhandler.Problem{Title: queryIsWrong}) {
 		return
 	}
 	var ops []dr.Operation
@@ -90,7 +89,11 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	slices.SortFunc(ops, func(a, b dr.Operation) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	list := operationList{Operations: []operationView{}, NotShown: notShown}
 	for _, op := range ops {
-		list.Operations = append(list.Operations, viewOf(op))
+		v := viewOf(op)
+		if v.Recovery != nil {
+			v.Recovery.Plan = nil
+		}
+		list.Operations = append(list.Operations, v)
 	}
 	if next != "" {
 		q.Set("day", day.Format(time.DateOnly))

@@ -15,6 +15,11 @@ import (
 // Engine is what the triggers ask for.
 type Engine interface {
 	Backup(ctx context.Context, r engine.Request) (dr.Operation, error)
+	Recover(ctx context.Context, r engine.RecoverRequest) (engine.Recovery, error)
+	Abandon(ctx context.Context, id, by, reason string) (dr.Operation, error)
+	Rearm(ctx context.Context, service, active, by, reason string) ([]dr.Pair, error)
+	Status(ctx context.Context) (engine.Status, error)
+	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
 	Knock(ctx context.Context, w dr.Wake) error
 	Bury(ctx context.Context, w dr.Wake, why *dr.Error) error
 	SendTicks(ctx context.Context) error
@@ -56,9 +61,17 @@ type Function struct {
 func (a *App) Table() []Function {
 	return []Function{
 		{Name: "BackupSchedule", Timer: a.backupSchedule},
+		{Name: "DrillSchedule", Timer: a.drillSchedule},
 		{Name: "StartBackup", Pattern: "POST /api/backups", HTTP: a.startBackup},
+		{Name: "StartRestore", Pattern: "POST /api/restores", HTTP: a.startRestore},
+		{Name: "StartFailover", Pattern: "POST /api/failovers", HTTP: a.startFailover},
+		{Name: "StartDrill", Pattern: "POST /api/drills", HTTP: a.startDrill},
 		{Name: "GetOperation", Pattern: "GET /api/operations/{id}", HTTP: a.getOperation},
 		{Name: "ListOperations", Pattern: "GET /api/operations", HTTP: a.listOperations},
+		{Name: "AbandonOperation", Pattern: "POST /api/operations/{id}/abandon", HTTP: a.abandonOperation},
+		{Name: "RearmService", Pattern: "POST /api/services/{name}/rearm", HTTP: a.rearmService},
+		{Name: "GetStatus", Pattern: "GET /api/status", HTTP: a.getStatus},
+		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", HTTP: a.listRecoveryPoints},
 		{Name: "RunOperation", Message: a.runOperation},
 		{Name: "PollOperation", Message: a.pollOperation},
 		{Name: "Watchdog", Timer: a.watchdog},

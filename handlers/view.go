@@ -2,18 +2,22 @@ package handlers
 
 import (
 	"encoding/json"
-	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 
-	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
-	"apim-dr/internal/engine"
 )
 
-// pollHint is the Retry-After of an operation in flight, in seconds: a backup takes minutes.
-const pollHint = "15"
+// hint sets Retry-After for an operation in flight, in seconds. Both kinds take minutes, but after a restore somebody waits.
+func hint(w http.ResponseWriter, op dr.Operation) {
+	switch {
+	case op.Phase == dr.Done:
+	case op.Recovery != nil:
+		w.Header().Set("Retry-After", "5")
+	default:
+		w.Header().Set("Retry-After", "15")
+	}
+}
 
 // operationView is an operation as callers see it.
 type operationView struct {
@@ -34,6 +38,18 @@ type operationView struct {
 	EndedAt     time.Time  `json:"endedAt,omitzero"`
 	Legs        []legView  `json:"legs"`
 	Evidence    []dr.Note  `json:"evidence,omitempty"`
+
+	Recovery *recoveryView `json:"recovery,omitempty"` // of what restores
+}
+
+// recoveryView is what a result event tells of an operation that restores, and how it came to that.
+type recoveryView struct {
+	dr.Recovered
+	Intent         dr.Intent `json:"intent"` // what was asked for
+	FinalOperation string    `json:"finalBackupOperation,omitempty"`
+	Pair           string    `json:"pair,omitempty"`
+	Role           dr.Role   `json:"role,omitempty"` // what it does to the pair
+	Plan           *dr.Plan  `json:"plan,omitempty"` // left out of lists
 }
 
 type legView struct {
@@ -47,7 +63,9 @@ type legView struct {
 	EndedAt       time.Time  `json:"endedAt,omitzero"`
 	Outcome       dr.Outcome `json:"outcome,omitempty"`
 	Error         *dr.Error  `json:"error,omitempty"`
-	RecoveryPoint string     `json:"recoveryPoint,omitempty"`
+	RecoveryPoint string     `json:"recoveryPoint,omitempty"` // written by a backup, read by a restore
+	Safety        bool       `json:"safety,omitempty"`        // a backup so that the restore after it can be undone
+	Adopted       string     `json:"adopted,omitempty"`       // operation whose restore of the same recovery point this one follows
 }
 
 func viewOf(op dr.Operation) operationView {
@@ -60,10 +78,16 @@ func viewOf(op dr.Operation) operationView {
 		v.Legs = append(v.Legs, legView{
 			Verb: l.Verb, Service: l.Service, ResourceID: l.ResourceID, Storage: l.Storage, Attempt: l.Attempt,
 			PostedAt: l.PostedAt, Deadline: l.Deadline, EndedAt: l.EndedAt, Outcome: l.Outcome, Error: l.Error,
+			RecoveryPoint: l.Point, Safety: l.Safety, Adopted: l.Adopted,
 		})
 	}
 	for _, p := range dr.Points(op) {
 		v.Legs[p.Leg].RecoveryPoint = p.ID
+	}
+	if rec := op.Recovery; rec != nil {
+		v.Recovery = &recoveryView{
+			Recovered: *dr.RecoveredBy(op), Intent: rec.Intent, FinalOperation: rec.Final.Operation, Pair: rec.Pair, Role: rec.Role, Plan: rec.Plan,
+		}
 	}
 	return v
 }
@@ -76,30 +100,4 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n')) // the caller went away: nobody to tell
-}
-
-// refuse is the one place where an error becomes a status.
-func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	p := customhandler.Problem{Status: http.StatusServiceUnavailable, Title: "Something that this needs cannot be reached",
-		Detail: "Try again in a minute, with the same Idempotency-Key if you gave one."}
-	switch {
-	case errors.Is(err, engine.ErrUnknownService):
-		p = customhandler.Problem{Status: http.StatusNotFound, Title: "Unknown service", Detail: err.Error()}
-	case errors.Is(err, engine.ErrKeyReused):
-		p = customhandler.Problem{Status: http.StatusUnprocessableEntity, Title: "Idempotency-Key reused", Detail: err.Error() + ". Take a new key."}
-	case errors.Is(err, engine.ErrNotFound):
-		p = customhandler.Problem{Status: http.StatusNotFound, Title: "No such operation", Detail: "List the operations of a day with GET /api/operations?day=2006-01-02."}
-	case errors.Is(err, engine.ErrCursor):
-		p = customhandler.Problem{Status: http.StatusBadRequest, Title: "The query is not valid", Errors: []customhandler.FieldError{afterIsWrong}}
-	case errors.Is(err, engine.ErrNewer), errors.Is(err, engine.ErrUnreadable):
-		p = customhandler.Problem{Status: http.StatusInternalServerError, Title: "The record cannot be read", Detail: err.Error()}
-	default:
-		w.Header().Set("Retry-After", "60")
-	}
-	level := slog.LevelInfo // a caller's mistake is nothing to wake anybody for
-	if p.Status >= http.StatusInternalServerError {
-		level = slog.LevelWarn
-	}
-	a.Log.Log(r.Context(), level, "refused", "status", p.Status, "error", err)
-	customhandler.WriteProblem(w, r, p)
 }

@@ -71,7 +71,7 @@ func explain(err error, body []byte, t reflect.Type) *Problem {
 	case errors.As(err, &wrongType) && wrongType.Field == "":
 		return badRequest("the body must be a JSON object, not " + wrongType.Value)
 	case errors.As(err, &wrongType):
-		return wrongField(wrongType.Field, "must be "+accepted(wrongType.Type)+", not "+wrongType.Value)
+		return wrongField(withoutEmbedded(wrongType.Field, t), "must be "+accepted(wrongType.Type)+", not "+wrongType.Value)
 	case errors.As(err, &syntax):
 		return badRequest(fmt.Sprintf("the body is not valid JSON: %v, at byte %d", err, syntax.Offset))
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -95,6 +95,16 @@ func explain(err error, body []byte, t reflect.Type) *Problem {
 		}
 	}
 	return badRequest("a value in the body is not accepted: " + err.Error())
+}
+
+// withoutEmbedded drops the Go names of structs embedded in t from the path that encoding/json tells: the body has no such level.
+func withoutEmbedded(path string, t reflect.Type) string {
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous && f.Tag.Get("json") == "" {
+			path = strings.TrimPrefix(path, f.Name+".")
+		}
+	}
+	return path
 }
 
 func badRequest(detail string) *Problem {

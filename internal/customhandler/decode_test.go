@@ -25,6 +25,12 @@ type order struct {
 	Nested   struct{ Deep struct{ Down int } }
 	Hidden   string `json:"-"`
 	internal string
+	freight
+}
+
+// freight is embedded, as what several bodies share is.
+type freight struct {
+	Weight int `json:"weight"`
 }
 
 func jsonRequest(body io.Reader) *http.Request {
@@ -72,13 +78,14 @@ func TestAWrongBodyNamesTheFieldAndWhatItAccepts(t *testing.T) {
 		{`{"size":-1}`, "size", "must be a whole number from 0 on, not number -1"},
 		{`{"ratio":true}`, "ratio", "must be a number, not bool"},
 		{`{"dryRun":"yes"}`, "dryRun", "must be true or false, not string"},
+		{`{"weight":"x"}`, "weight", "must be a whole number, not string"},
 		{`{"tags":{}}`, "tags", "must be an array, not object"},
 		{`{"labels":[]}`, "labels", "must be an object, not array"},
 		{`{"nested":{"deep":{"down":"x"}}}`, "Nested.Deep.Down", "must be a whole number, not string"},
 		{`{"service":"a","at":"tomorrow"}`, "at", "must be a time as in RFC 3339, such as 2026-01-31T02:00:00Z: "},
 		{`{"until":"tomorrow"}`, "until", "must be a time as in RFC 3339"},
 		{`{"AT":7}`, "AT", "must be a valid value: "},
-		{`{"sevrice":"a"}`, "sevrice", "is not known; accepted are Nested, at, count, dryRun, labels, ratio, service, size, tags, until"},
+		{`{"sevrice":"a"}`, "sevrice", "is not known; accepted are Nested, at, count, dryRun, labels, ratio, service, size, tags, until, weight"},
 		{`{"Hidden":"a"}`, "Hidden", "is not known; accepted are "},
 		{`{"nested":{"up":1}}`, "up", "is not known"},
 	} {
@@ -153,5 +160,19 @@ func TestAProblemHasItsDefaultsAndKeepsHeaders(t *testing.T) {
 	WriteProblem(w, httptest.NewRequest("GET", "/", nil), full)
 	if want := `{"type":"urn:contoso:locked","title":"Locked","status":409,"detail":"wait","instance":"/api/operations/1"}` + "\n"; w.Code != 409 || w.Body.String() != want {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+func TestAProblemSaysMoreBesideItsOwnMembers(t *testing.T) {
+	w := httptest.NewRecorder()
+	WriteProblem(w, httptest.NewRequest("GET", "/", nil), Problem{Status: 409, Title: "Locked", Extra: map[string]any{"holder": "op-1", "plan": []int{1}}})
+	if want := `{"type":"about:blank","title":"Locked","status":409,"instance":"/","holder":"op-1","plan":[1]}` + "\n"; w.Body.String() != want {
+		t.Errorf("got %s", w.Body)
+	}
+	w = httptest.NewRecorder()
+	if recovered(func() {
+		WriteProblem(w, httptest.NewRequest("GET", "/", nil), Problem{Status: 409, Extra: map[string]any{"f": func() {}}})
+	}) == nil || w.Body.Len() > 0 {
+		t.Errorf("half an answer: %d %s", w.Code, w.Body)
 	}
 }

@@ -20,6 +20,22 @@ type Problem struct {
 	Instance string `json:"instance,omitempty"`
 	// Errors has one entry for each mistake in the request's body.
 	Errors []FieldError `json:"errors,omitempty"`
+	// Extra is what else the answer says, beside the members above and under other names. Its values must marshal.
+	Extra map[string]any `json:"-"`
+}
+
+// MarshalJSON puts Extra beside the other members, as RFC 9457 has it in section 3.2.
+func (p Problem) MarshalJSON() ([]byte, error) {
+	type members Problem
+	body, err := json.Marshal(members(p))
+	if err != nil || len(p.Extra) == 0 {
+		return body, err
+	}
+	extra, err := json.Marshal(p.Extra)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(body[:len(body)-1], ','), extra[1:]...), nil
 }
 
 // FieldError is one mistake in a request's body.
@@ -41,9 +57,12 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	writeJSON(w, "application/problem+json", p.Status, p)
 }
 
-// writeJSON writes v, one of this package's own types, which always marshal. An error of Write means the caller is gone.
+// writeJSON writes v, one of this package's own types, which marshal; if not, the router answers 500. An error of Write means the caller is gone.
 func writeJSON(w http.ResponseWriter, contentType string, status int, v any) {
-	body, _ := json.Marshal(v)
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
 	h := w.Header()
 	h.Del("Content-Length") // what a panicked function may have left
 	h.Set("Content-Type", contentType)

@@ -1,0 +1,32 @@
+package handlers
+
+import (
+	"net/http"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+// abandonRequest is the body of POST /api/operations/{id}/abandon.
+type abandonRequest struct {
+	Reason string `json:"reason"` // optional; kept with the operation
+}
+
+// abandonOperation gives an operation up and answers with it: its lock is free, and ARM may still be at work.
+func (a *App) abandonOperation(w http.ResponseWriter, r *http.Request) {
+	var body abandonRequest
+	if !read(w, r, &body, func(m *mistakes) { m.reason(body.Reason) }) {
+		return
+	}
+	id := r.PathValue("id")
+	if !dr.ValidID(id) {
+		a.refuse(w, r, engine.ErrNotFound)
+		return
+	}
+	op, err := a.Engine.Abandon(r.Context(), id, byHTTP, body.Reason)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, viewOf(op))
+}

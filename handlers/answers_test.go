@@ -1,0 +1,226 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"apim-dr/internal/customhandler"
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+func (r *recorder) Abandon(_ context.Context, id, by, reason string) (dr.Operation, error) {
+	return r.op, r.note("abandon " + id + " by " + by + ": " + reason)
+}
+
+func (r *recorder) Rearm(_ context.Context, service, active, by, reason string) ([]dr.Pair, error) {
+	return []dr.Pair{dr.NewPair("contoso-eu", "contoso-us")}, r.note("rearm " + service + " active " + active + " by " + by + ": " + reason)
+}
+
+func (r *recorder) Status(context.Context) (engine.Status, error) {
+	return engine.Status{Services: []engine.ServiceStatus{{}}}, r.note("status")
+}
+
+func (r *recorder) RecoveryPoints(_ context.Context, service string) ([]dr.RecoveryPoint, error) {
+	return r.points, r.note("points of " + service)
+}
+
+func (r *recorder) SendTicks(context.Context) error { return r.note("ticks") }
+
+func (r *recorder) ListOperations(context.Context, string, string, int) ([]dr.Operation, string, error) {
+	return []dr.Operation{r.op}, "", r.err
+}
+
+func (r *recorder) get(target string) *httptest.ResponseRecorder {
+	return r.call(http.MethodGet, target, "")
+}
+
+func TestBothTimersSendWhatIsDue(t *testing.T) {
+	r := &recorder{}
+	for _, f := range app(r).Table() {
+		if f.Timer == nil || f.Name == "Watchdog" {
+			continue
+		}
+		if r.err = nil; f.Timer(t.Context(), customhandler.TimerInvocation{}) != nil {
+			t.Errorf("%s failed", f.Name)
+		}
+		if r.err = errors.New("no route to host"); !errors.Is(f.Timer(t.Context(), customhandler.TimerInvocation{}), r.err) {
+			t.Errorf("%s is silent about a failure", f.Name)
+		}
+	}
+	if !slices.Equal(r.calls, []string{"ticks", "ticks", "ticks", "ticks"}) {
+		t.Errorf("calls %q", r.calls)
+	}
+}
+
+func TestAnOperationIsAbandoned(t *testing.T) {
+	path := "/api/operations/" + restoreID + "/abandon"
+	done, _ := dr.Abandon(restoring(), "http", "why", time.Date(2026, 1, 5, 4, 0, 0, 0, time.UTC))
+	r := &recorder{op: done}
+	w := r.post(path, `{"reason":"why"}`)
+	if m := members(t, w); w.Code != 200 || m["id"] != restoreID || m["outcome"] != "unknown" || !strings.Contains(fmt.Sprint(m["error"]), "ARM may still be at work") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if want := "abandon " + restoreID + " by http: why"; len(r.calls) != 1 || r.calls[0] != want {
+		t.Errorf("calls %q", r.calls)
+	}
+	for err, want := range map[error]int{engine.ErrNotFound: 404, fmt.Errorf("wrapped: %w", engine.ErrEnded): 409, engine.ErrNewer: 500, errors.New("no route to host"): 503} {
+		if w := (&recorder{err: err}).post(path, `{}`); !isProblem(w, want) {
+			t.Errorf("%v: %d %s", err, w.Code, w.Body)
+		}
+	}
+	for _, tc := range []struct {
+		path, body string
+		status     int
+	}{
+		{path, `{"reason":"a\r\nb"}`, 400}, {path, `{"force":true}`, 400}, {path, ``, 400}, {"/api/operations/nonsense/abandon", `{}`, 404},
+	} {
+		r := &recorder{}
+		if w := r.post(tc.path, tc.body); !isProblem(w, tc.status) || len(r.calls) > 0 {
+			t.Errorf("%s %s: %d %s, calls %q", tc.path, tc.body, w.Code, w.Body, r.calls)
+		}
+	}
+}
+
+func TestAStandbyIsRearmed(t *testing.T) {
+	const path = "/api/services/contoso-eu/rearm"
+	r := &recorder{}
+	w := r.post(path, `{"active":"contoso-us","reason":"why"}`)
+	pairs, _ := members(t, w)["pairs"].([]any)
+	if w.Code != 200 || len(pairs) != 1 || pairs[0].(map[string]any)["active"] != "contoso-eu" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if want := "rearm contoso-eu active contoso-us by http: why"; len(r.calls) != 1 || r.calls[0] != want {
+		t.Errorf("calls %q", r.calls)
+	}
+	for _, tc := range []struct {
+		err    error
+		status int
+		text   string
+	}{
+		{&engine.Invalid{Field: "active", Detail: "is in no pair of it"}, 400, `"field":"active","detail":"is in no pair of it"`},
+		{engine.ErrUnknownService, 404, "Unknown service"},
+		{fmt.Errorf("wrapped: %w", &engine.Refusal{Why: dr.Failure("FailoverInProgress", "wait for its end")}), 409, "FailoverInProgress: wait for its end"},
+		{errors.New("no route to host"), 503, "Try again"},
+	} {
+		if w := (&recorder{err: tc.err}).post(path, `{"active":"contoso-us"}`); !isProblem(w, tc.status) || !strings.Contains(w.Body.String(), tc.text) {
+			t.Errorf("%v: %d %s", tc.err, w.Code, w.Body)
+		}
+	}
+	for _, tc := range []struct{ path, body, fields string }{
+		{path, `{}`, "active"}, {path, `{"active":"a\nb","reason":"a\nb"}`, "active reason"}, {path, `{"active":"a","standby":"b"}`, "standby"},
+		{"/api/services/a%0Ab/rearm", `{"active":"a"}`, "name"}, {"/api/services/" + strings.Repeat("x", 51) + "/rearm", `{"active":"a"}`, "name"},
+	} {
+		r := &recorder{}
+		w := r.post(tc.path, tc.body)
+		if got := strings.Join(fields(t, w), " "); !isProblem(w, 400) || got != tc.fields || len(r.calls) > 0 {
+			t.Errorf("%s %s: %d, fields %q, calls %q", tc.path, tc.body, w.Code, got, r.calls)
+		}
+	}
+}
+
+func TestTheStatusIsTheEngines(t *testing.T) {
+	w := (&recorder{}).get("/api/status")
+	if services, _ := members(t, w)["services"].([]any); w.Code != 200 || len(services) != 1 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := (&recorder{err: errors.New("no route to host")}).get("/api/status"); !isProblem(w, 503) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestRecoveryPointsAreListedAsTheyComeAndWithoutSettings(t *testing.T) {
+	at := time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC)
+	r := &recorder{points: []dr.RecoveryPoint{
+		{ID: "newest", State: dr.Good, Service: "contoso-eu", ExpiresAt: at, Storage: dr.Storage{Account: "contosodr", Container: "apim-backups"}, Bytes: 7, SKU: "Premium",
+			UsedBy: []string{restoreID}, Safety: true, Colocated: true, Settings: &dr.Settings{GatewayURL: "https://contoso-eu.azure-api.net"}},
+		{ID: "older", State: dr.Unverified},
+	}}
+	w := r.get("/api/recovery-points?service=contoso-eu")
+	points, _ := members(t, w)["recoveryPoints"].([]any)
+	if w.Code != 200 || len(points) != 2 || r.calls[0] != "points of contoso-eu" {
+		t.Fatalf("%d %s, calls %q", w.Code, w.Body, r.calls)
+	}
+	first := points[0].(map[string]any)
+	for name, want := range map[string]any{"id": "newest", "state": "good", "service": "contoso-eu", "expiresAt": "2026-01-05T03:00:00Z", "bytes": 7., "sku": "Premium",
+		"safety": true, "colocated": true, "settings": nil} {
+		if first[name] != want {
+			t.Errorf("%s is %v, want %v", name, first[name], want)
+		}
+	}
+	if first["storage"] == nil || first["usedBy"] == nil || r.points[0].Settings == nil {
+		t.Errorf("%s, of %+v", w.Body, r.points[0])
+	}
+	if w := (&recorder{}).get("/api/recovery-points?service=contoso-eu"); w.Code != 200 || strings.TrimSpace(w.Body.String()) != `{"recoveryPoints":[]}` {
+		t.Errorf("of a service without: %d %s", w.Code, w.Body)
+	}
+	for _, query := range []string{"", "?service=", "?service=a%0D%0Ab", "?service=" + strings.Repeat("x", 51)} {
+		r := &recorder{}
+		w := r.get("/api/recovery-points" + query)
+		if got := fields(t, w); !isProblem(w, 400) || !slices.Equal(got, []string{"service"}) || len(r.calls) > 0 {
+			t.Errorf("%q: %d %s, calls %q", query, w.Code, w.Body, r.calls)
+		}
+	}
+	for err, want := range map[error]int{&engine.Invalid{Field: "service", Detail: "cannot be one"}: 400, errors.New("no route to host"): 503} {
+		if w := (&recorder{err: err}).get("/api/recovery-points?service=contoso-eu"); !isProblem(w, want) {
+			t.Errorf("%v: %d %s", err, w.Code, w.Body)
+		}
+	}
+}
+
+func TestAnOperationThatRestoresShowsWhatItCameTo(t *testing.T) {
+	r := &recorder{op: restoring()}
+	w := r.get("/api/operations/" + restoreID)
+	m := members(t, w)
+	rec, _ := m["recovery"].(map[string]any)
+	for name, want := range map[string]any{"source": "contoso-eu", "recoveryPoint": "point-1", "rpoSeconds": 3600., "finalBackup": "auto", "finalBackupNote": "it does not answer",
+		"finalBackupOperation": "20260105-backup-0123456789abcdef0123", "pair": "contoso-eu~contoso-us", "role": "switch", "rtoSeconds": nil, "nextSteps": nil} {
+		if rec[name] != want {
+			t.Errorf("in flight %s is %v, want %v", name, rec[name], want)
+		}
+	}
+	plan, _ := rec["plan"].(map[string]any)
+	for _, name := range []string{"checks", "steps", "notCovered", "nextSteps"} {
+		if plan[name] == nil {
+			t.Errorf("the plan has no %s: %v", name, plan)
+		}
+	}
+	if intent, _ := rec["intent"].(map[string]any); intent["point"] != "latest" {
+		t.Errorf("intent %v", rec["intent"])
+	}
+	backup, restore := m["legs"].([]any)[0].(map[string]any), m["legs"].([]any)[1].(map[string]any)
+	if backup["recoveryPoint"] != restoreID+"-s0-a1" || backup["safety"] != true || restore["recoveryPoint"] != "point-1" || restore["adopted"] != "another" {
+		t.Errorf("legs %v, %v", backup, restore)
+	}
+	if w.Header().Get("Retry-After") != "5" {
+		t.Errorf("Retry-After %q", w.Header().Get("Retry-After"))
+	}
+
+	op := restoring()
+	op.Phase, op.Outcome, op.EndedAt = dr.Done, dr.Succeeded, op.CreatedAt.Add(7*time.Minute)
+	op.Legs[1].Outcome, op.Legs[1].Gateways = dr.Succeeded, []dr.Gateway{{URL: "https://contoso-us.azure-api.net", Status: 200}}
+	r.op = op
+	w = r.get("/api/operations/" + restoreID)
+	rec, _ = members(t, w)["recovery"].(map[string]any)
+	if rec["rtoSeconds"] != 420. || rec["adopted"] != "another" || rec["gateways"] == nil || rec["nextSteps"] == nil || w.Header().Get("Retry-After") != "" {
+		t.Errorf("done: %v, %v", w.Header(), rec)
+	}
+
+	ops, _ := members(t, r.get("/api/operations"))["operations"].([]any)
+	rec, _ = ops[0].(map[string]any)["recovery"].(map[string]any)
+	if rec["recoveryPoint"] != "point-1" || rec["plan"] != nil {
+		t.Errorf("a list has no plans: %v", rec)
+	}
+
+	r.op = dr.Operation{ID: restoreID, Kind: dr.KindBackup, Phase: dr.Running, Legs: []dr.Leg{{Verb: dr.VerbBackup}}}
+	if w := r.get("/api/operations/" + restoreID); w.Header().Get("Retry-After") != "15" || members(t, w)["recovery"] != nil {
+		t.Errorf("a backup: %v %s", w.Header(), w.Body)
+	}
+}

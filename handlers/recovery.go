@@ -1,0 +1,58 @@
+package handlers
+
+import (
+	"net/http"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+// recoveryBody is the body of a restore, a failover or a drill.
+type recoveryBody interface {
+	// ask tells what the body asks for, and what is wrong with it.
+	ask(m *mistakes) engine.RecoverRequest
+}
+
+// commonBody is what these bodies share.
+type commonBody struct {
+	RecoveryPoint string   `json:"recoveryPoint"` // id, time (RFC 3339: the newest good one at that time) or "latest", the default
+	Override      []string `json:"override"`      // names of checks that may fail
+	Reason        string   `json:"reason"`        // optional; kept with the operation
+	DryRun        bool     `json:"dryRun"`        // the plan and nothing else
+}
+
+func (b commonBody) request(m *mistakes, kind dr.Kind, service string) engine.RecoverRequest {
+	m.point(b.RecoveryPoint)
+	m.override(b.Override)
+	m.reason(b.Reason)
+	return engine.RecoverRequest{
+		Request: engine.Request{Service: service, Reason: b.Reason},
+		Kind:    kind, Point: b.RecoveryPoint, Overrides: b.Override, DryRun: b.DryRun,
+	}
+}
+
+type dryRunView struct {
+	DryRun bool    `json:"dryRun"`
+	Plan   dr.Plan `json:"plan"`
+}
+
+// startRecovery answers 202 with the operation, or 200 with the plan of a dry run. body is a pointer to its defaults.
+func (a *App) startRecovery(w http.ResponseWriter, r *http.Request, route string, body recoveryBody) {
+	var req engine.RecoverRequest
+	if !read(w, r, body, func(m *mistakes) {
+		req = body.ask(m)
+		m.key(r)
+	}) {
+		return
+	}
+	complete(&req.Request, r, route, body)
+	done, err := a.Engine.Recover(r.Context(), req)
+	switch {
+	case err != nil:
+		a.refuse(w, r, planned{err, done})
+	case req.DryRun:
+		writeJSON(w, http.StatusOK, dryRunView{DryRun: true, Plan: done.Plan})
+	default:
+		accepted(w, done.Operation)
+	}
+}
