@@ -44,12 +44,11 @@ func (e *Engine) Recover(ctx context.Context, r RecoverRequest) (Recovery, error
 	trigger := cmp.Or(r.Trigger, dr.TriggerHTTP)
 	op := e.newRecovery(dr.NewID(r.Kind, now, string(trigger), e.Nonce()), d, trigger, r.Request, now)
 	op = dr.Planned(op, plan)
-	refusal := plan.Refusal()
-	if refusal != nil {
-		op = dr.Refuse(op, refusal, e.Now())
+	if why := plan.Refusal(); why != nil {
+		op = dr.Refuse(op, why, e.Now())
 	}
-	if answer.Operation, err = e.createFor(ctx, r.Request, op); err == nil && refusal != nil {
-		err = fmt.Errorf("%w: %s", ErrRefused, refusal)
+	if answer.Operation, err = e.createFor(ctx, r.Request, op); err == nil {
+		err = refused(plan)
 	}
 	return answer, err
 }
@@ -76,7 +75,15 @@ func (e *Engine) replay(ctx context.Context, r RecoverRequest) (Recovery, error)
 	if err != nil || op.Recovery == nil || op.Recovery.Plan == nil {
 		return Recovery{Operation: op}, err
 	}
-	return Recovery{Plan: *op.Recovery.Plan, Operation: op}, nil
+	return Recovery{Plan: *op.Recovery.Plan, Operation: op}, refused(*op.Recovery.Plan)
+}
+
+// refused is ErrRefused for a plan that does not pass.
+func refused(p dr.Plan) error {
+	if why := p.Refusal(); why != nil {
+		return fmt.Errorf("%w: %s", ErrRefused, why)
+	}
+	return nil
 }
 
 // drafts are the ways to do what was asked for, in the order in which they are tried.
