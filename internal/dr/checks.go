@@ -232,7 +232,7 @@ func checkState(i Intent, f Facts, _ time.Time) Finding {
 		return fail("%s is in state Failed: its last change did not succeed; repair it, or override this check", i.Target.Name)
 	case v.State != "Succeeded":
 		return warn("%s is %s; the restore waits until it is Succeeded", i.Target.Name, v.State)
-	case f.Holder != "":
+	case f.Holder != "" && f.Holder != f.Self:
 		return warn("operation %s is at work on %s; the restore waits for its end", f.Holder, i.Target.Name)
 	}
 	return pass("Succeeded and free")
@@ -285,16 +285,21 @@ func checkRoles(i Intent, f Facts, _ time.Time) Finding {
 	if i.Source.Is(i.Target.Name) {
 		return fail("%s cannot be failed over into itself", i.Source.Name)
 	}
+	seen := false
 	for _, p := range f.Pairs {
-		if p.Name != PairName(i.Source.Name, i.Target.Name) {
-			continue
-		}
-		if e := p.refuses(Switch, i.Source.Name, ""); e != nil {
+		own := p.Name == PairName(i.Source.Name, i.Target.Name)
+		if e := p.refuses(Switch, i.Source.Name, f.Self); e != nil && own {
 			return fail("%s", e.Message)
 		}
-		return pass("%s is the active instance", i.Source.Name)
+		if p.Has(i.Source.Name) && !p.IsActive(i.Source.Name) {
+			return fail("%s", p.Displaces(i.Source.Name).Message)
+		}
+		seen = seen || own
 	}
-	return unsure("the record of the pair could not be read")
+	if !seen {
+		return unsure("the record of the pair could not be read")
+	}
+	return pass("%s is the active instance", i.Source.Name)
 }
 
 // checkActive keeps what nobody asked for away from production, and tells a person what is about to be overwritten.

@@ -74,13 +74,18 @@ func (p Pair) refuses(role Role, source, id string) *Error {
 	case role == "":
 		return nil
 	case !p.IsActive(source):
-		return Failure("NotActive", fmt.Sprintf("%s is the active instance of the pair %s, not %s", p.Active, p.Name, source))
+		return p.Displaces(source)
 	case p.BusyBy != "" && p.BusyBy != id:
 		return Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s", p.BusyBy, p.Name))
 	case role == Follow && p.Suspended:
 		return Failure("StandbySuspended", fmt.Sprintf("the standby of the pair %s is suspended since a failover; it is kept up to date again after the failback or a re-arm", p.Name))
 	}
 	return nil
+}
+
+// Displaces is the reason why nothing is taken from an instance that is not the active one.
+func (p Pair) Displaces(name string) *Error {
+	return Failure("NotActive", fmt.Sprintf("%s is the active instance of the pair %s, not %s", p.Active, p.Name, name))
 }
 
 // After merges what a done operation brought; it tells whether anything changed. Order and repetition do not matter: a failover counts while it is the

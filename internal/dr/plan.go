@@ -67,7 +67,7 @@ func (p Plan) Refusal() *Error {
 	return Failure(code, strings.Join(lines, "\n"))
 }
 
-// Brief is the plan without what is long and found elsewhere, for the record of the recovery point stays beside it.
+// brief is the plan without what is long and stands in the recovery point's own record.
 func (p Plan) brief() *Plan {
 	if p.Point != nil {
 		point := p.Point.withoutSettings()
@@ -90,8 +90,9 @@ type Facts struct {
 	Blob       BlobView
 	BlobError  string // why Blob could not be looked at
 	Access     Access
-	Pairs      []Pair // those that Target is one of, and that of Source and Target
+	Pairs      []Pair // those that Source or Target is one of
 	Holder     string // operation that has Target's lock; "": none that is known
+	Self       string // the operation that the plan is made for again; "": it is made for the first time
 }
 
 // Known is an answer to a yes or no question.

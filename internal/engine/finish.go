@@ -87,6 +87,11 @@ func (e *Engine) followUp(ctx context.Context, op dr.Operation) error {
 			case !pair.IsActive(p.Service) || pair.Suspended || pair.BusyBy != "":
 				continue
 			}
+			if displaced, err := e.displaced(ctx, p.Service, c); err != nil {
+				return err
+			} else if displaced != nil {
+				continue
+			}
 			now := e.Now()
 			d := draft{
 				intent: dr.Intent{Kind: dr.KindRestore, Source: e.Fleet.named(p.Service), Target: target, Point: dr.Latest, Auto: true},

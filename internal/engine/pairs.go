@@ -28,6 +28,8 @@ func (c couple) partner(name string) (dr.Instance, bool) {
 	return dr.Instance{}, false
 }
 
+func (c couple) has(name string) bool { return c.home.Is(name) || c.other.Is(name) }
+
 // couples lists each configured pair once.
 func (f Fleet) couples() []couple {
 	var list []couple
@@ -102,6 +104,9 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 	if err != nil {
 		return dr.Answer{}, err
 	}
+	if displaced, err := e.displaced(ctx, op.Source(), c); err != nil || displaced != nil {
+		return dr.Answer{Verdict: dr.No, Error: displaced}, err
+	}
 	before, err := e.lastFailover(ctx, seen, op.ID)
 	if err != nil {
 		return dr.Answer{}, err
@@ -123,6 +128,23 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 		return dr.Answer{Verdict: dr.No, Error: refusal}, nil
 	}
 	return dr.Answer{Verdict: dr.OK}, nil
+}
+
+// displaced tells that another instance has taken over from one, in a pair other than but: what it holds is no longer what serves production.
+func (e *Engine) displaced(ctx context.Context, name string, but couple) (*dr.Error, error) {
+	for _, c := range e.Fleet.couples() {
+		if !c.has(name) || c.name() == but.name() {
+			continue
+		}
+		p, err := e.pair(ctx, c)
+		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) && !illegible(err) {
+			return nil, err
+		}
+		if err == nil && !p.IsActive(name) {
+			return p.Displaces(name), nil
+		}
+	}
+	return nil, nil
 }
 
 // recorded is p, or the pair of a couple of which there is no record.

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -182,6 +183,29 @@ func TestAWarmStandbyFollowsEachGoodBackup(t *testing.T) {
 	cold.run(2 * time.Hour)
 	if len(cold.restores) > 0 {
 		t.Errorf("a cold standby is restored into: %v", cold.restores)
+	}
+}
+
+// Of two standbys one has taken over: what the primary holds then is no longer production, and goes nowhere.
+func TestADisplacedPrimaryIsNoSource(t *testing.T) {
+	w := newPair(t, true)
+	w.add("contoso-asia")
+	s := &w.e.Fleet.Services[0]
+	s.Secondaries = append(s.Secondaries, engine.Secondary{Instance: dr.Instance{Name: "contoso-asia", ResourceID: "/x/contoso-asia"}, Warm: true})
+	p := w.backedUp("contoso-eu")
+	w.run(2 * time.Hour)
+	if len(w.restores) != 2 {
+		t.Fatalf("two warm standbys: %v", w.restores)
+	}
+	w.ended(w.ask(failover(nil)).Operation.ID, 2*time.Hour)
+	w.restores = nil
+	w.backedUp("contoso-eu")
+	if w.run(2 * time.Hour); len(w.restores) > 0 {
+		t.Errorf("restored %v", w.restores)
+	}
+	got, err := w.e.Recover(t.Context(), failover(func(r *engine.RecoverRequest) { r.Target, r.Confirm = "contoso-asia", "contoso-asia" }))
+	if !errors.Is(err, engine.ErrRefused) || got.Operation.Error.Code != "NotActive" {
+		t.Errorf("the data of %s go into a second standby: %v", p.ID, err)
 	}
 }
 
@@ -423,12 +447,13 @@ func TestAFailoverGoesBeforeOtherWaitingWork(t *testing.T) {
 	op := w.ask(failover(nil)).Operation
 	w.run(4 * time.Hour)
 	op = w.operation(op.ID)
-	for _, other := range []dr.Operation{w.operation(second.ID), w.operation(third.ID)} {
+	for _, id := range []string{second.ID, third.ID} {
+		other := w.operation(id)
 		if op.Outcome != dr.Succeeded || !op.Leg().PostedAt.Before(other.Leg().PostedAt) {
 			t.Errorf("failover %s at %s, backup at %s", op.Outcome, op.Leg().PostedAt, other.Leg().PostedAt)
 		}
 	}
-	if !w.operation(first.ID).Leg().PostedAt.Before(op.Leg().PostedAt) || w.overlaps > 0 {
+	if first = w.operation(first.ID); !first.Leg().PostedAt.Before(op.Leg().PostedAt) || w.overlaps > 0 {
 		t.Error("the running backup was overtaken")
 	}
 }
@@ -437,8 +462,8 @@ func TestAFailoverFollowsARestoreOfTheSamePoint(t *testing.T) {
 	for name, fails := range map[string]bool{"which succeeds": false, "which fails": true} {
 		w := newPair(t, true)
 		w.takes = 10 * time.Minute
-		w.backedUp("contoso-eu")
-		w.run(3 * time.Minute) // the warm standby is being restored
+		w.backup("contoso-eu")
+		w.run(12 * time.Minute) // the warm standby is being restored
 		if len(w.restores) != 1 {
 			t.Fatalf("%v", w.restores)
 		}
@@ -494,6 +519,7 @@ func TestAnotherServicesPointCanBeRestored(t *testing.T) {
 	w := newPair(t, false)
 	w.backedUp("contoso-eu")
 	at := w.now
+	w.now = w.now.Add(time.Minute)
 	p := w.backedUp("contoso-eu")
 	early := engine.RecoverRequest{Request: engine.Request{Service: "contoso-us"}, From: "contoso-eu", Kind: dr.KindRestore, Confirm: "contoso-us", Point: at.Format(time.RFC3339)}
 	if op := w.ended(w.ask(early).Operation.ID, time.Hour); op.Outcome != dr.Succeeded || op.Recovery.Bound.ID == p.ID || op.Recovery.Bound.CreatedAt.After(at) {
@@ -563,7 +589,7 @@ func TestARepeatedKeyIsTheSameFailover(t *testing.T) {
 	ask := failover(func(r *engine.RecoverRequest) { r.KeyHash, r.BodyHash = "k", "b" })
 	one := w.ask(ask)
 	w.services["contoso-us"].view.SKU = "Premium" // the plan would not pass any more
-	if two := w.ask(ask); two.Operation.ID != one.Operation.ID || fmt.Sprint(two.Plan) != fmt.Sprint(one.Plan) {
+	if two := w.ask(ask); two.Operation.ID != one.Operation.ID || !reflect.DeepEqual(two.Plan, one.Plan) {
 		t.Errorf("%s and %s", one.Operation.ID, two.Operation.ID)
 	}
 	ask.BodyHash = "other"

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"apim-dr/internal/dr"
 )
@@ -68,11 +67,7 @@ func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, 
 	return s, err
 }
 
-// RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some. *Invalid.
+// RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some.
 func (e *Engine) RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error) {
-	points, err := e.Store.Points(ctx, service)
-	if errors.Is(err, ErrNotFound) {
-		return nil, &Invalid{Field: "service", Detail: fmt.Sprintf("%q cannot be the name of a service", service)}
-	}
-	return points, err
+	return e.Store.Points(ctx, service)
 }

@@ -14,14 +14,20 @@ import (
 
 // plan finds out what a plan needs to know and makes it.
 func (e *Engine) plan(ctx context.Context, i dr.Intent) dr.Plan {
+	var source dr.Answer
+	var wg sync.WaitGroup
+	if s := i.Source; !s.Is(i.Target.Name) && s.ResourceID != "" {
+		wg.Go(func() {
+			source = e.seen(ctx, func(ctx context.Context) dr.Answer { return e.ARM.Service(ctx, s.ResourceID) })
+		})
+	}
 	point, err := e.point(ctx, i)
 	f := e.survey(ctx, i, point)
 	if err != nil {
 		f.PointError = err.Error()
 	}
-	if s := i.Source; !s.Is(i.Target.Name) && s.ResourceID != "" {
-		f.Source = e.seen(ctx, func(ctx context.Context) dr.Answer { return e.ARM.Service(ctx, s.ResourceID) })
-	}
+	wg.Wait()
+	f.Source = source
 	return dr.MakePlan(i, f, e.Now())
 }
 
@@ -127,12 +133,12 @@ func (e *Engine) lookAtBlob(ctx context.Context, p dr.RecoveryPoint, f *dr.Facts
 	}
 }
 
-// rolesAround reads the pairs that the target belongs to, and who works on it. What cannot be read is left out.
+// rolesAround reads the pairs that source and target belong to, and who works on the target. What cannot be read is left out.
 func (e *Engine) rolesAround(ctx context.Context, i dr.Intent) (pairs []dr.Pair, holder string) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Probe)
 	defer cancel()
 	for _, c := range e.Fleet.couples() {
-		if _, ok := c.partner(i.Target.Name); !ok {
+		if !c.has(i.Target.Name) && !c.has(i.Source.Name) {
 			continue
 		}
 		p, err := e.pair(ctx, c)
@@ -160,9 +166,7 @@ func (e *Engine) prepareRestore(ctx context.Context, op dr.Operation) dr.Answer 
 		return dr.Answer{Verdict: dr.No, Error: refusal}
 	}
 	f := e.survey(ctx, r.Intent, point)
-	if f.Holder == op.ID {
-		f.Holder = ""
-	}
+	f.Self = op.ID
 	plan := dr.MakePlan(r.Intent, f, e.Now())
 	if refusal := plan.Refusal(); refusal != nil {
 		return dr.Answer{Verdict: dr.No, Error: refusal.Because(r.Plan)}

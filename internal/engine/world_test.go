@@ -60,8 +60,9 @@ type world struct {
 	hook    func(op, key string) error // of the store
 
 	services map[string]*instance
-	posts    []string        // points POSTed, in order
-	inPost   func()          // what others do while a POST is on its way
+	posts    []string // points POSTed, in order
+	inPost   func()   // what others do while a POST is on its way
+	etags    int
 	restores []string        // "<point> into <instance>", in order
 	asleep   map[string]bool // instances that do not answer
 	groups   string          // region of all resource groups
@@ -210,7 +211,8 @@ func (w *world) of(resourceID string) *instance {
 				return err
 			})
 		}
-		s.point, s.view.ETag = "", "after "+s.point
+		w.etags++
+		s.point, s.view.ETag = "", fmt.Sprint("after ", s.point, w.etags)
 	}
 	return s
 }
