@@ -56,16 +56,26 @@ const MaxRecord = 1 << 20
 
 // each walks a whole listing.
 func each(ctx context.Context, blobs Blobs, prefix string, do func(Item) error) error {
+	return eachPage(ctx, blobs, prefix, func(items []Item) error {
+		for _, item := range items {
+			if err := do(item); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachPage is each by the page.
+func eachPage(ctx context.Context, blobs Blobs, prefix string, do func([]Item) error) error {
 	const page = 200
 	for after := ""; ; {
 		items, next, err := blobs.List(ctx, prefix, after, page)
 		if err != nil {
 			return err
 		}
-		for _, item := range items {
-			if err := do(item); err != nil {
-				return err
-			}
+		if err := do(items); err != nil {
+			return err
 		}
 		if next == "" {
 			return nil

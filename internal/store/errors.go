@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
@@ -14,14 +15,14 @@ import (
 // Error is a call to Blob storage that did not succeed.
 type Error struct {
 	Op   string // create, read, replace, …
-	Blob string // its name; a prefix for list
+	Blob string // its name; a prefix for list, empty for all
 	Kind error  // engine.ErrNotFound, ErrCondition, ErrNoContainer, engine.ErrCursor; nil: out of reach, or refused
 	Err  error  // the client's
 }
 
 // Error tells status and code of an answer, without its body: that of a refused signature repeats the request.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("blob storage: %s %s: ", e.Op, e.Blob)
+	text := "blob storage: " + strings.TrimSpace(e.Op+" "+e.Blob) + ": "
 	var answer *azcore.ResponseError
 	switch {
 	case e.Kind != nil:

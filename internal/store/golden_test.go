@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -24,14 +25,18 @@ func at(minutes int) time.Time {
 	return time.Date(2026, 11, 2, 3, minutes, 0, 0, time.UTC)
 }
 
+func resource(name string) string {
+	return "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/contoso/providers/Microsoft.ApiManagement/service/" + name
+}
+
 // phased is one backup as it is stored in a phase, with all that the phases before have left.
 func phased(phase dr.Phase) dr.Operation {
-	resource := "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/contoso/providers/Microsoft.ApiManagement/service/contoso-eu"
+	id := resource("contoso-eu")
 	op := dr.Operation{
 		V: dr.Version, Rev: 1, Writer: "nonce-1", ID: dr.TickID(dr.KindBackup, "nightly", "contoso-eu", at(0)), Kind: dr.KindBackup,
 		Service: "contoso-eu", Plan: "nightly", Trigger: dr.TriggerTimer, Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		CreatedAt: at(0), NotAfter: at(720), Phase: phase, Waiting: "the service is busy: Updating",
-		Legs: []dr.Leg{{Verb: dr.VerbBackup, Service: "contoso-eu", ResourceID: resource, Storage: storage, Within: dr.Duration(12 * time.Hour)}},
+		Legs: []dr.Leg{{Verb: dr.VerbBackup, Service: "contoso-eu", ResourceID: id, Storage: storage, Within: dr.Duration(12 * time.Hour)}},
 	}
 	leg := op.Leg()
 	if phase == dr.Queued {
@@ -44,7 +49,7 @@ func phased(phase dr.Phase) dr.Operation {
 		return op
 	}
 	op.Rev, leg.PostedAt = 3, at(1)
-	leg.Location = "https://management.azure.com" + resource + "//operationresults/Y29udG9zbw==?api-version=2024-05-01&t=1"
+	leg.Location = "https://management.azure.com" + id + "//operationresults/Y29udG9zbw==?api-version=2024-05-01&t=1"
 	if phase == dr.Running {
 		op.Epoch, op.Strikes, leg.Blind, leg.BlindSince = 1, 1, 2, at(5)
 		return op
@@ -58,6 +63,52 @@ func phased(phase dr.Phase) dr.Operation {
 	op.Error = &dr.Error{Source: "apim-dr", Code: "BlobMissing", Message: "ARM called the backup finished, but its blob is <absent> & gone", Status: 200}
 	leg.Outcome, leg.Error, leg.EndedAt = op.Outcome, op.Error, op.EndedAt
 	return op
+}
+
+// failedOver is a failover that succeeded, with all that an operation that restores can hold.
+func failedOver() dr.Operation {
+	source := dr.Instance{Name: "contoso-eu", ResourceID: resource("contoso-eu"), Region: "westeurope"}
+	target := dr.Instance{Name: "contoso-us", ResourceID: resource("contoso-us"), Region: "eastus"}
+	id := dr.TickID(dr.KindBackup, "hourly", "contoso-eu", at(0))
+	bound := dr.RecoveryPoint{
+		V: dr.Version, ID: id + "-s0-a1", State: dr.Good, Service: source.Name, ResourceID: source.ResourceID, Operation: id, Plan: "hourly",
+		CreatedAt: at(1), EndedAt: at(20), ExpiresAt: at(1).Add(dr.BackupLife), Storage: dr.Storage{Account: "contosodr", Container: "backups", Region: "westeurope"},
+		Bytes: 4096, BlobETag: `"0x8D"`, SKU: "Premium", Capacity: 2, Region: "West Europe", Safety: true, Colocated: true,
+		Settings: &dr.Settings{
+			GatewayURL: "https://contoso-eu.azure-api.net", Regional: []string{"https://contoso-eu-westeurope-01.regional.azure-api.net"},
+			HostNames:    []dr.HostName{{Type: "Proxy", Name: "api.contoso.com", Custom: true, Certificate: "KeyVault"}},
+			Certificates: []string{"Root/0123456789ABCDEF"}, Network: "External", Subnet: "/subscriptions/…/subnets/apim", SystemIdentity: true,
+			UserIdentities: map[string]string{"/subscriptions/…/userassignedidentities/dr": "00000000-0000-0000-0000-000000000002"},
+			Protocols:      map[string]string{"tls10": "False"}, Locations: []string{"North Europe"},
+		},
+	}
+	intent := dr.Intent{
+		Kind: dr.KindFailover, Source: source, Target: target, Point: dr.Latest, Safety: true, Final: dr.FinalAuto, MaxWait: dr.Duration(time.Hour),
+		Auto: true, Overrides: []string{"expiry"},
+	}
+	brief := bound
+	brief.Settings = nil
+	return dr.Operation{
+		V: dr.Version, Rev: 9, Writer: "nonce-9", ID: dr.NewID(dr.KindFailover, at(0), "golden"), Kind: dr.KindFailover, Service: target.Name,
+		Trigger: dr.TriggerHTTP, RequestedBy: "ann@contoso.com", Reason: "region down", CreatedAt: at(30), NotAfter: at(90), Phase: dr.Done, Step: 1, Yields: 1,
+		Legs: []dr.Leg{
+			{Verb: dr.VerbBackup, Service: target.Name, ResourceID: target.ResourceID, Storage: storage, Within: dr.Duration(time.Hour), MayFail: true, Safety: true,
+				Outcome: dr.Rejected, Error: dr.Failure("NotStartedInTime", "busy"), EndedAt: at(35)},
+			{Verb: dr.VerbRestore, Service: target.Name, ResourceID: target.ResourceID, Storage: bound.Storage, Within: dr.Duration(12 * time.Hour), Point: bound.ID,
+				Adopted: id, PostedAt: at(36), Outcome: dr.Succeeded, EndedAt: at(60),
+				Gateways: []dr.Gateway{{URL: "https://contoso-us.azure-api.net", Status: 200}, {URL: "https://10.0.0.4", Error: "no answer"}}},
+		},
+		Recovery: &dr.Recovery{
+			Intent: intent, Bound: &bound, Pair: dr.PairName(source.Name, target.Name), Home: source.Name, Role: dr.Switch, Urgent: true,
+			Final: dr.Final{Operation: id, Until: at(90), Outcome: dr.Failed, Reason: "contoso-eu does not answer"},
+			Plan: &dr.Plan{
+				Kind: dr.KindFailover, Source: source, Target: target, Point: &brief, DataAge: dr.Duration(29 * time.Minute), Steps: []string{"restore"},
+				Checks:     []dr.Finding{{Name: "expiry", Result: dr.Fail, Detail: "expired", Overridden: true}, {Name: "blob", Result: dr.Pass}},
+				NotCovered: []string{"network"}, NextSteps: []string{"point the DNS name"}, MadeAt: at(30),
+			},
+		},
+		Outcome: dr.Succeeded, EndedAt: at(60),
+	}
 }
 
 // goldens are the records by the file that holds their stored form, and what was stored.
@@ -99,6 +150,28 @@ func goldens(t *testing.T) map[string][]byte {
 	_, err := s.Lock(t.Context(), "contoso-eu", op.ID, "n1")
 	no(err)
 	take("lock", "locks/contoso-eu")
+	failover := failedOver()
+	_, err = s.CreateOperation(t.Context(), failover)
+	no(err)
+	take("operation-failover", "operations/20261102/"+failover.ID+".json")
+	no(s.Reserve(t.Context(), "contoso-eu", op.ID, failover.ID))
+	take("lock-reserved", "locks/contoso-eu")
+	drilled := failover
+	drilled.ID, drilled.Kind, drilled.Service = dr.NewID(dr.KindDrill, at(0), "golden"), dr.KindDrill, "contoso-lab"
+	no(s.PutPoint(t.Context(), *failover.Recovery.Bound))
+	take("recovery-point-settings", "recovery-points/contoso-eu/"+failover.Recovery.Bound.ID+".json")
+	no(s.MergeService(t.Context(), "contoso-us", func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(failover, "contoso-us") }))
+	take("service-restored", "services/contoso-us")
+	no(s.MergeService(t.Context(), "contoso-eu", func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(drilled, "contoso-eu") }))
+	take("service-proven", "services/contoso-eu")
+	no(s.MergePair(t.Context(), failover.Recovery.Pair, func(dr.Pair) (dr.Pair, bool) {
+		p := dr.NewPair("contoso-eu", "contoso-us")
+		p.BusyBy, p.Suspended, p.Before = failover.ID, true, true
+		p, _ = p.After(failover)
+		p.Standby, p.StandbyAt = dr.PointRef{ID: "x-s0-a1", Service: "contoso-us", CreatedAt: at(41)}, at(50)
+		return p, true
+	}))
+	take("pair", "pairs/contoso-eu~7Econtoso-us")
 	no(s.MoveTick(t.Context(), "nightly", at(0)))
 	take("tick", "ticks/nightly")
 	_, err = s.Remember(t.Context(), "cafe", engine.Claim{Operation: op.ID, BodyHash: "f00d"})
@@ -144,7 +217,7 @@ func TestWhatAListingLeavesOutIsLogged(t *testing.T) {
 	var out bytes.Buffer
 	blobs := memstore.New(func() time.Time { return at(0) }).State
 	s := store.Over(blobs, store.Options{Log: slog.New(slog.NewTextHandler(&out, nil))})
-	for _, name := range []string{"operations/20261102/" + id + ".json", "active/junk", "locks/contoso-eu"} {
+	for _, name := range []string{"operations/20261102/" + id + ".json", "active/junk", "locks/contoso-eu", "recovery-points/contoso-eu/" + id + "-s0-a1.json"} {
 		if _, err := blobs.Create(t.Context(), name, store.Content{Body: []byte("{")}); err != nil {
 			t.Fatal(err)
 		}
@@ -152,10 +225,11 @@ func TestWhatAListingLeavesOutIsLogged(t *testing.T) {
 	_, _, ops := s.ListOperations(t.Context(), "20261102", "", 10)
 	_, markers := s.Markers(t.Context())
 	_, locks := s.Locks(t.Context())
-	if ops != nil || markers != nil || locks != nil {
-		t.Fatal(ops, markers, locks)
+	_, points := s.Points(t.Context(), "contoso-eu")
+	if ops != nil || markers != nil || locks != nil || points != nil {
+		t.Fatal(ops, markers, locks, points)
 	}
-	for _, want := range []string{"operation=" + id, "blob=active/junk", "blob=locks/contoso-eu"} {
+	for _, want := range []string{"operation=" + id, "blob=active/junk", "blob=locks/contoso-eu", "recoveryPoint=" + id + "-s0-a1"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no line with %s in\n%s", want, out.String())
 		}
@@ -163,30 +237,41 @@ func TestWhatAListingLeavesOutIsLogged(t *testing.T) {
 }
 
 func TestGoldenRecordsAreReadBack(t *testing.T) {
-	s := memstore.New(func() time.Time { return at(0) })
+	records := map[string]dr.Operation{"failover": failedOver()}
 	for _, phase := range []dr.Phase{dr.Queued, dr.Starting, dr.Running, dr.Verifying, dr.Done} {
-		body, err := os.ReadFile(filepath.Join("testdata", "operation-"+string(phase)+".golden.json"))
+		records[string(phase)] = phased(phase)
+	}
+	for file, want := range records {
+		body, err := os.ReadFile(filepath.Join("testdata", "operation-"+file+".golden.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := phased(phase)
-		name := "operations/20261102/" + want.ID + ".json"
-		if _, _, err := s.State.Get(t.Context(), name); err == nil {
-			if err := s.State.Delete(t.Context(), name, ""); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := s.State.Create(t.Context(), name, store.Content{Body: body}); err != nil {
+		s := memstore.New(func() time.Time { return at(0) })
+		if _, err := s.State.Create(t.Context(), "operations/20261102/"+want.ID+".json", store.Content{Body: body}); err != nil {
 			t.Fatal(err)
 		}
 		got, _, err := s.Operation(t.Context(), want.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, _ := json.Marshal(got)
-		b, _ := json.Marshal(want)
-		if !bytes.Equal(a, b) {
-			t.Errorf("%s was read as\n%s\nwant\n%s", phase, a, b)
+		if !reflect.DeepEqual(got, want) {
+			a, _ := json.Marshal(got)
+			b, _ := json.Marshal(want)
+			t.Errorf("%s was read as\n%s\nwant\n%s", file, a, b)
 		}
+	}
+}
+
+func TestAVaultIsToldNoRegion(t *testing.T) {
+	v := store.VaultOver(func(s dr.Storage) (store.Blobs, error) {
+		if s != storage {
+			t.Errorf("opened %+v", s)
+		}
+		return store.Memory(time.Now), nil
+	})
+	at := storage
+	at.Region = "westeurope"
+	if _, err := v.Head(t.Context(), at, "blob"); err != nil {
+		t.Error(err)
 	}
 }

@@ -35,7 +35,20 @@ func (s *Store) Remember(ctx context.Context, keyHash string, claim engine.Claim
 	if !errors.Is(err, ErrCondition) {
 		return engine.Claim{}, err
 	}
-	kept, _, err := load(ctx, s, name, func(c claimRecord) error {
+	return s.claimAt(ctx, name)
+}
+
+// Recall implements engine.Store. What cannot be a key was not used: ErrNotFound.
+func (s *Store) Recall(ctx context.Context, keyHash string) (engine.Claim, error) {
+	name, err := encoded(idemDir, "hashed key", keyHash)
+	if err != nil {
+		return engine.Claim{}, fmt.Errorf("%w: %w", engine.ErrNotFound, err)
+	}
+	return s.claimAt(ctx, name)
+}
+
+func (s *Store) claimAt(ctx context.Context, name string) (engine.Claim, error) {
+	kept, _, err := load(ctx, s.blobs, name, func(c claimRecord) error {
 		if !dr.ValidID(c.Operation) {
 			return badID(c.Operation)
 		}

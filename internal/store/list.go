@@ -41,7 +41,7 @@ func (s *Store) ListOperations(ctx context.Context, day, after string, limit int
 		switch {
 		case err == nil:
 			ops = append(ops, op)
-		case errors.Is(err, engine.ErrUnreadable), errors.Is(err, engine.ErrNewer):
+		case illegible(err):
 			s.log.WarnContext(ctx, "a record is left out of the list", "operation", id, "error", err)
 		case errors.Is(err, engine.ErrNotFound): // deleted since it was listed
 		default:

@@ -11,25 +11,35 @@ import (
 
 // lockBody is the content of a lock.
 type lockBody struct {
-	Operation  string `json:"operation"`  // id of the holder
-	Invocation string `json:"invocation"` // nonce of the holder's invocation that took it last
+	Operation  string `json:"operation"`      // id of the holder
+	Invocation string `json:"invocation"`     // nonce of the holder's invocation that took it last; empty: it was handed over and not taken up yet
+	Next       string `json:"next,omitempty"` // id of the operation that gets it when it becomes free
+}
+
+// heir is who gets the lock when leaving gives it up; empty: nobody waits for it.
+func (l lockBody) heir(leaving string) string {
+	if l.Next == leaving {
+		return ""
+	}
+	return l.Next
 }
 
 // Lock implements engine.Store. A lock that was freed between two looks is tried again.
 func (s *Store) Lock(ctx context.Context, service, operation, invocation string) (string, error) {
-	name, body, err := lockRecord(service, operation, invocation)
+	name, err := lockName(service, operation)
 	if err != nil {
 		return "", err
 	}
+	mine := lockBody{Operation: operation, Invocation: invocation}
 	for range tries {
-		_, err := s.blobs.Create(ctx, name, Content{Body: body})
+		err := s.putLock(ctx, name, mine, "")
 		if err == nil {
 			return operation, nil
 		}
 		if !errors.Is(err, ErrCondition) {
 			return "", err
 		}
-		held, etag, err := s.holder(ctx, name)
+		held, etag, err := s.lockAt(ctx, name)
 		switch {
 		case errors.Is(err, engine.ErrNotFound):
 			continue
@@ -37,30 +47,36 @@ func (s *Store) Lock(ctx context.Context, service, operation, invocation string)
 			return held.Operation, err
 		}
 		// Ours already, through another invocation: from now on that one cannot free it under our feet.
-		if _, err := s.blobs.Replace(ctx, name, body, etag); err == nil || !lost(err) {
+		held.Invocation = invocation
+		if err := s.putLock(ctx, name, held, etag); err == nil || !lost(err) {
 			return operation, err
 		}
 	}
 	return "", errTries(name)
 }
 
-// TakeOver implements engine.Store. A lock that is free is not taken: then nobody has it, "".
+// TakeOver implements engine.Store. A lock that is free is not taken: then nobody has it, "". One that is reserved for somebody else goes to that
+// operation, which is the new holder.
 func (s *Store) TakeOver(ctx context.Context, service, holder, operation, invocation string) (string, error) {
-	name, body, err := lockRecord(service, operation, invocation)
+	name, err := lockName(service, operation)
 	if err != nil {
 		return "", err
 	}
 	for range tries {
-		now, etag, err := s.holder(ctx, name)
+		now, etag, err := s.lockAt(ctx, name)
 		switch {
 		case errors.Is(err, engine.ErrNotFound):
 			return "", nil
 		case err != nil || now.Operation != holder || now.Operation == operation:
 			return now.Operation, err
 		}
+		next := lockBody{Operation: operation, Invocation: invocation}
+		if heir := now.heir(holder); heir != "" && heir != operation {
+			next = lockBody{Operation: heir}
+		}
 		// Refused: the next look tells who has it, ourselves included if the answer to our own write was lost.
-		if _, err := s.blobs.Replace(ctx, name, body, etag); err == nil {
-			return operation, nil
+		if err := s.putLock(ctx, name, next, etag); err == nil {
+			return next.Operation, nil
 		} else if !lost(err) {
 			return "", err
 		}
@@ -68,35 +84,75 @@ func (s *Store) TakeOver(ctx context.Context, service, holder, operation, invoca
 	return "", errTries(name)
 }
 
-// Yield implements engine.Store.
-func (s *Store) Yield(ctx context.Context, service, operation, invocation string) error {
-	return s.unlock(ctx, service, lockBody{operation, invocation}, func(held lockBody) bool { return held.Invocation == invocation })
-}
-
-// Unlock implements engine.Store.
-func (s *Store) Unlock(ctx context.Context, service, operation string) error {
-	return s.unlock(ctx, service, lockBody{Operation: operation}, func(lockBody) bool { return true })
-}
-
-// unlock deletes the very blob that names the operation and pleases may.
-func (s *Store) unlock(ctx context.Context, service string, mine lockBody, may func(lockBody) bool) error {
-	name, _, err := lockRecord(service, mine.Operation, mine.Invocation)
+// Reserve implements engine.Store. To have one's own lock next means nothing: no error.
+func (s *Store) Reserve(ctx context.Context, service, holder, operation string) error {
+	name, err := lockName(service, operation)
 	if err != nil {
 		return err
 	}
 	for range tries {
-		held, etag, err := s.holder(ctx, name)
+		held, etag, err := s.lockAt(ctx, name)
 		switch {
 		case errors.Is(err, engine.ErrNotFound):
 			return nil
-		case err != nil || held.Operation != mine.Operation || !may(held):
+		case err != nil || held.Operation != holder || held.Operation == operation || held.Next == operation:
 			return err
 		}
-		if err := gone(s.blobs.Delete(ctx, name, etag)); !errors.Is(err, ErrCondition) {
+		held.Next = operation
+		if err := s.putLock(ctx, name, held, etag); !lost(err) {
 			return err
 		}
 	}
 	return errTries(name)
+}
+
+// Yield implements engine.Store.
+func (s *Store) Yield(ctx context.Context, service, operation, invocation string) error {
+	return s.unlock(ctx, service, operation, func(held lockBody) bool { return held.Invocation == invocation })
+}
+
+// Unlock implements engine.Store.
+func (s *Store) Unlock(ctx context.Context, service, operation string) error {
+	return s.unlock(ctx, service, operation, func(lockBody) bool { return true })
+}
+
+// unlock gives up the very blob that names the operation and pleases may: it goes to the heir or, without one, is deleted.
+func (s *Store) unlock(ctx context.Context, service, operation string, may func(lockBody) bool) error {
+	name, err := lockName(service, operation)
+	if err != nil {
+		return err
+	}
+	for range tries {
+		held, etag, err := s.lockAt(ctx, name)
+		switch {
+		case errors.Is(err, engine.ErrNotFound):
+			return nil
+		case err != nil || held.Operation != operation || !may(held):
+			return err
+		}
+		if heir := held.heir(operation); heir != "" {
+			err = s.putLock(ctx, name, lockBody{Operation: heir}, etag)
+		} else {
+			err = s.blobs.Delete(ctx, name, etag)
+		}
+		if !lost(err) {
+			return err
+		}
+	}
+	return errTries(name)
+}
+
+// Holder implements engine.Store; engine.ErrUnreadable.
+func (s *Store) Holder(ctx context.Context, service string) (string, error) {
+	name, err := serviceName(locksDir, service)
+	if err != nil {
+		return "", err
+	}
+	held, _, err := s.lockAt(ctx, name)
+	if errors.Is(err, engine.ErrNotFound) {
+		return "", nil
+	}
+	return held.Operation, err
 }
 
 // Locks implements engine.Store. Services are in lower case. A lock that cannot be read is left out and logged: one bad blob must not hide
@@ -104,7 +160,7 @@ func (s *Store) unlock(ctx context.Context, service string, mine lockBody, may f
 func (s *Store) Locks(ctx context.Context) (map[string]string, error) {
 	locks := map[string]string{}
 	err := each(ctx, s.blobs, locksDir, func(item Item) error {
-		held, _, err := s.holder(ctx, item.Name)
+		held, _, err := s.lockAt(ctx, item.Name)
 		service, badName := decoded(locksDir, item.Name)
 		switch {
 		case errors.Is(err, engine.ErrNotFound): // freed since it was listed
@@ -123,22 +179,32 @@ func (s *Store) Locks(ctx context.Context) (map[string]string, error) {
 	return locks, nil
 }
 
-func lockRecord(service, operation, invocation string) (name string, body []byte, err error) {
+// lockName is the name of a service's lock, for what operation does with it.
+func lockName(service, operation string) (string, error) {
 	if !dr.ValidID(operation) {
-		return "", nil, fmt.Errorf("lock %q: %w", service, badID(operation))
+		return "", fmt.Errorf("lock %q: %w", service, badID(operation))
 	}
-	if name, err = serviceName(locksDir, service); err != nil {
-		return "", nil, err
-	}
-	body, err = record(name, lockBody{Operation: operation, Invocation: invocation})
-	return name, body, err
+	return serviceName(locksDir, service)
 }
 
-func (s *Store) holder(ctx context.Context, name string) (held lockBody, etag string, err error) {
-	return load(ctx, s, name, func(l lockBody) error {
-		if !dr.ValidID(l.Operation) {
+// lockAt reads a lock.
+func (s *Store) lockAt(ctx context.Context, name string) (held lockBody, etag string, err error) {
+	return load(ctx, s.blobs, name, func(l lockBody) error {
+		switch {
+		case !dr.ValidID(l.Operation):
 			return badID(l.Operation)
+		case l.Next != "" && !dr.ValidID(l.Next):
+			return badID(l.Next)
 		}
 		return nil
 	})
+}
+
+// putLock replaces the lock that has etag; without one it creates it.
+func (s *Store) putLock(ctx context.Context, name string, l lockBody, etag string) error {
+	body, err := record(name, l)
+	if err != nil {
+		return err
+	}
+	return put(ctx, s.blobs, name, body, etag)
 }

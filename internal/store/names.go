@@ -16,12 +16,14 @@ const (
 	locksDir      = "locks/"           // <service>
 	pointsDir     = "recovery-points/" // <service>/<point>.json
 	servicesDir   = "services/"        // <service>
+	pairsDir      = "pairs/"           // <pair>
 	idemDir       = "idem/"            // <hash of the Idempotency-Key>
 	ticksDir      = "ticks/"           // <plan>
 	quarantineDir = "quarantine/"      // <sha256 of the content>
 
 	recordSuffix = ".json"
-	besideSuffix = ".apimdr.json" // of the copy of a recovery point, beside its blob
+	besideSuffix = ".apimdr.json" // of the copy of a recovery point, beside its blob, and of what else we put among backups
+	rolesDir     = "roles/"       // among backups: <pair>.apimdr.json, the copy of the record of a pair
 )
 
 func dayDir(day string) string        { return operationsDir + day + "/" }
@@ -30,7 +32,7 @@ func markerName(id string) string     { return activeDir + id }
 func badID(id string) error           { return fmt.Errorf("%q is not the id of an operation", id) }
 func badName(what, name string) error { return fmt.Errorf("%q cannot be the name of a %s", name, what) }
 
-var pointShape = regexp.MustCompile(`^([0-9]{8}-[a-z]+-[0-9a-f]{20})-s[0-9]+-a[0-9]+$`)
+var pointShape = regexp.MustCompile(`^([0-9]{8}-[a-z]{1,20}-[0-9a-f]{20})-s[0-9]{1,3}-a[0-9]{1,6}$`)
 
 // escapes turns query escaping, which leaves letters, digits, '-', '_', '.' and '~', into one that has no dot or percent sign either: neither a URL
 // nor a path can be misled by it.
@@ -51,6 +53,26 @@ func encoded(dir, what, text string) (string, error) {
 // decoded is the text that encoded was given.
 func decoded(dir, name string) (string, error) {
 	return url.PathUnescape(strings.ReplaceAll(strings.TrimPrefix(name, dir), "~", "%"))
+}
+
+// pairName names what belongs to a pair, and gives the pair's name as records hold it.
+func pairName(dir, pair string) (name, lower string, err error) {
+	lower = strings.ToLower(pair)
+	a, b, _ := strings.Cut(lower, "~")
+	if a == "" || b == "" || dr.PairName(a, b) != lower {
+		return "", "", badName("pair", pair)
+	}
+	name, err = encoded(dir, "pair", lower)
+	return name, lower, err
+}
+
+// pointName names the record of a recovery point.
+func pointName(service, id string) (string, error) {
+	if !pointShape.MatchString(id) {
+		return "", fmt.Errorf("%q is not the id of a recovery point", id)
+	}
+	folder, err := serviceName(pointsDir, service)
+	return folder + "/" + id + recordSuffix, err
 }
 
 // serviceName names what belongs to a service. Azure compares the names of instances without regard to case, Blob storage does not.

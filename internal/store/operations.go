@@ -56,7 +56,7 @@ func (s *Store) Operation(ctx context.Context, id string) (dr.Operation, string,
 	if !dr.ValidID(id) {
 		return dr.Operation{}, "", fmt.Errorf("%w: %w", engine.ErrNotFound, badID(id))
 	}
-	return load(ctx, s, operationName(id), func(op dr.Operation) error {
+	return load(ctx, s.blobs, operationName(id), func(op dr.Operation) error {
 		if op.ID != id {
 			return fmt.Errorf("it holds operation %q", op.ID)
 		}
@@ -86,6 +86,14 @@ func sound(op dr.Operation) error {
 		return fmt.Errorf("operation %s has the phase %q", op.ID, op.Phase)
 	case op.Step < 0 || op.Step >= len(op.Legs):
 		return fmt.Errorf("operation %s is at step %d of %d", op.ID, op.Step, len(op.Legs))
+	}
+	for i, leg := range op.Legs {
+		switch {
+		case leg.Verb != dr.VerbBackup && leg.Verb != dr.VerbRestore:
+			return fmt.Errorf("step %d of operation %s has the verb %q", i, op.ID, leg.Verb)
+		case leg.Verb == dr.VerbRestore && op.Recovery == nil:
+			return fmt.Errorf("step %d of operation %s restores, but nothing says what and why", i, op.ID)
+		}
 	}
 	return nil
 }

@@ -1,30 +1,31 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
+	"strings"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
 )
 
 // PutPoint implements engine.Store. It fails where the backup storage cannot be reached, and may then be repeated. Only where storage says that
 // the container of the backup does not exist is the copy left out: there is no blob that it could lie beside.
 func (s *Store) PutPoint(ctx context.Context, p dr.RecoveryPoint) error {
-	m := pointShape.FindStringSubmatch(p.ID)
-	switch {
-	case m == nil || m[1] != p.Operation:
-		return fmt.Errorf("%q is not the id of a recovery point of operation %q", p.ID, p.Operation)
-	case p.V != dr.Version:
-		return fmt.Errorf("recovery point %s has version %d, this program writes %d", p.ID, p.V, dr.Version)
+	switch err := soundPoint(p); {
+	case err != nil:
+		return fmt.Errorf("not written: %w", err)
 	case s.vault == nil:
 		return errors.New("the store was made without a vault: recovery points cannot be kept")
 	}
-	folder, err := serviceName(pointsDir, p.Service)
+	name, err := pointName(p.Service, p.ID)
 	if err != nil {
 		return err
 	}
-	name := folder + "/" + p.ID + recordSuffix
 	body, err := record(name, p)
 	if err != nil {
 		return err
@@ -43,4 +44,113 @@ func (s *Store) PutPoint(ctx context.Context, p dr.RecoveryPoint) error {
 		return nil
 	}
 	return err
+}
+
+// Point implements engine.Store. Under what is no id there can be no record: ErrNotFound.
+func (s *Store) Point(ctx context.Context, service, id string) (dr.RecoveryPoint, error) {
+	name, err := pointName(service, id)
+	if err != nil {
+		return dr.RecoveryPoint{}, fmt.Errorf("%w: %w", engine.ErrNotFound, err)
+	}
+	p, _, err := load(ctx, s.blobs, name, pointOf(service, id))
+	return p, err
+}
+
+// Points implements engine.Store. A recovery point that cannot be read, or that a newer version wrote, is logged; Point tells of it.
+func (s *Store) Points(ctx context.Context, service string) ([]dr.RecoveryPoint, error) {
+	folder, err := serviceName(pointsDir, service)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	err = each(ctx, s.blobs, folder+"/", func(item Item) error {
+		if name, err := pointName(service, idIn(item.Name)); err == nil && name == item.Name {
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	points, err := loadAll(ctx, s.blobs, names, func(name string, p dr.RecoveryPoint) error {
+		return pointOf(service, idIn(name))(p)
+	}, func(name string, why error) {
+		s.log.WarnContext(ctx, "a record is left out of the list", "recoveryPoint", idIn(name), "error", why)
+	})
+	slices.SortFunc(points, func(a, b dr.RecoveryPoint) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
+	})
+	return points, err
+}
+
+// idIn is the id in the name of the record of a recovery point.
+func idIn(name string) string { return strings.TrimSuffix(path.Base(name), recordSuffix) }
+
+// Pin implements engine.Store.
+func (s *Store) Pin(ctx context.Context, service, id, operation string) error {
+	if !dr.ValidID(operation) {
+		return fmt.Errorf("pin: %w", badID(operation))
+	}
+	var refusal error
+	err := s.updatePoint(ctx, service, id, func(p dr.RecoveryPoint) (dr.RecoveryPoint, bool) {
+		switch {
+		case p.ID == "":
+			refusal = fmt.Errorf("%w: recovery point %s of %s", engine.ErrNotFound, id, service)
+		case p.State == dr.Deleting:
+			refusal = fmt.Errorf("%w: %s", engine.ErrDeleting, id)
+		case !slices.Contains(p.UsedBy, operation):
+			p.UsedBy = append(p.UsedBy, operation)
+			return p, true
+		}
+		return p, false
+	})
+	return cmp.Or(err, refusal)
+}
+
+// Unpin implements engine.Store.
+func (s *Store) Unpin(ctx context.Context, service, id, operation string) error {
+	err := s.updatePoint(ctx, service, id, func(p dr.RecoveryPoint) (dr.RecoveryPoint, bool) {
+		n := len(p.UsedBy)
+		p.UsedBy = slices.DeleteFunc(p.UsedBy, func(user string) bool { return user == operation })
+		return p, len(p.UsedBy) < n
+	})
+	if errors.Is(err, engine.ErrNotFound) { // what is no id has no record
+		return nil
+	}
+	return err
+}
+
+// updatePoint is update for a recovery point; next must not change one without an ID, which there is no record of.
+func (s *Store) updatePoint(ctx context.Context, service, id string, next func(dr.RecoveryPoint) (dr.RecoveryPoint, bool)) error {
+	name, err := pointName(service, id)
+	if err != nil {
+		return fmt.Errorf("%w: %w", engine.ErrNotFound, err)
+	}
+	return update(ctx, s.blobs, name, pointOf(service, id), next)
+}
+
+// pointOf checks that a record is the one asked for.
+func pointOf(service, id string) func(dr.RecoveryPoint) error {
+	return func(p dr.RecoveryPoint) error {
+		if p.ID != id || !strings.EqualFold(p.Service, service) {
+			return fmt.Errorf("it holds recovery point %q of %q", p.ID, p.Service)
+		}
+		return soundPoint(p)
+	}
+}
+
+var pointStates = []dr.PointState{dr.Good, dr.Unverified, dr.Deleting}
+
+// soundPoint refuses what nothing could be restored from, or what would be taken for another's.
+func soundPoint(p dr.RecoveryPoint) error {
+	m := pointShape.FindStringSubmatch(p.ID)
+	switch {
+	case m == nil || m[1] != p.Operation:
+		return fmt.Errorf("%q is not the id of a recovery point of operation %q", p.ID, p.Operation)
+	case p.V < 1 || p.V > dr.Version:
+		return fmt.Errorf("recovery point %s has version %d, this program writes %d", p.ID, p.V, dr.Version)
+	case !slices.Contains(pointStates, p.State):
+		return fmt.Errorf("recovery point %s has the state %q", p.ID, p.State)
+	}
+	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 )
@@ -33,9 +35,9 @@ func record(name string, v any) ([]byte, error) {
 }
 
 // load reads a record; engine.ErrNotFound, ErrUnreadable (also when check objects), ErrNewer. Fields that are not known are left out.
-func load[T any](ctx context.Context, s *Store, name string, check func(T) error) (v T, etag string, err error) {
+func load[T any](ctx context.Context, blobs Blobs, name string, check func(T) error) (v T, etag string, err error) {
 	var none T
-	body, etag, err := s.blobs.Get(ctx, name)
+	body, etag, err := blobs.Get(ctx, name)
 	if err != nil {
 		return none, "", err
 	}
@@ -57,15 +59,52 @@ func load[T any](ctx context.Context, s *Store, name string, check func(T) error
 	return v, etag, nil
 }
 
+// illegible tells whether a record was reached, but cannot be made use of.
+func illegible(err error) bool {
+	return errors.Is(err, engine.ErrUnreadable) || errors.Is(err, engine.ErrNewer)
+}
+
+// readers is how many records of a list are read at once: a page of them then takes seconds even far from its region.
+const readers = 8
+
+// loadAll reads records and keeps their order. One that is gone is left out; so is one that is illegible, which is told to bad.
+func loadAll[T any](ctx context.Context, blobs Blobs, names []string, check func(name string, v T) error, bad func(name string, why error)) ([]T, error) {
+	all, errs := make([]T, len(names)), make([]error, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	for i, name := range names {
+		group.Go(func() error {
+			all[i], _, errs[i] = load(ctx, blobs, name, func(v T) error { return check(name, v) })
+			if illegible(errs[i]) || errors.Is(errs[i], engine.ErrNotFound) {
+				return nil
+			}
+			return errs[i]
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var legible []T
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			legible = append(legible, all[i])
+		case illegible(err):
+			bad(names[i], err)
+		}
+	}
+	return legible, nil
+}
+
 func unreadable(name string, why error) error {
 	return fmt.Errorf("%w: %s: %w", engine.ErrUnreadable, name, why)
 }
 
 // update loads a record (zero when there is none), lets next make the new one and writes that if the record is still the same; otherwise
 // again. Nothing is written when next changes nothing.
-func update[T any](ctx context.Context, s *Store, name string, check func(T) error, next func(T) (T, bool)) error {
+func update[T any](ctx context.Context, blobs Blobs, name string, check func(T) error, next func(T) (T, bool)) error {
 	for range tries {
-		v, etag, err := load(ctx, s, name, check)
+		v, etag, err := load(ctx, blobs, name, check)
 		if err != nil && !errors.Is(err, engine.ErrNotFound) {
 			return err
 		}
@@ -77,16 +116,21 @@ func update[T any](ctx context.Context, s *Store, name string, check func(T) err
 		if err != nil {
 			return err
 		}
-		if etag == "" {
-			_, err = s.blobs.Create(ctx, name, Content{Body: body})
-		} else {
-			_, err = s.blobs.Replace(ctx, name, body, etag)
-		}
-		if !lost(err) {
+		if err := put(ctx, blobs, name, body, etag); !lost(err) {
 			return err
 		}
 	}
 	return errTries(name)
+}
+
+// put replaces the blob that has etag; without one it creates a blob that must not exist. See lost.
+func put(ctx context.Context, blobs Blobs, name string, body []byte, etag string) (err error) {
+	if etag == "" {
+		_, err = blobs.Create(ctx, name, Content{Body: body})
+	} else {
+		_, err = blobs.Replace(ctx, name, body, etag)
+	}
+	return err
 }
 
 // lost tells whether a conditional write met another state than the one it had read.

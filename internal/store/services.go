@@ -16,20 +16,20 @@ func (s *Store) MergeService(ctx context.Context, service string, merge func(dr.
 	if err != nil {
 		return err
 	}
-	return update(ctx, s, name, stateOf(service), func(state dr.ServiceState) (dr.ServiceState, bool) {
+	return update(ctx, s.blobs, name, stateOf(service), func(state dr.ServiceState) (dr.ServiceState, bool) {
 		next, changed := merge(state)
 		next.V, next.Service = dr.Version, service
 		return next, changed
 	})
 }
 
-// Service tells what is remembered of a service; engine.ErrNotFound when nothing is, ErrUnreadable, ErrNewer.
+// Service implements engine.Store. What cannot be the name of a service is not remembered: ErrNotFound.
 func (s *Store) Service(ctx context.Context, service string) (dr.ServiceState, error) {
 	name, err := serviceName(servicesDir, service)
 	if err != nil {
 		return dr.ServiceState{}, fmt.Errorf("%w: %w", engine.ErrNotFound, err)
 	}
-	state, _, err := load(ctx, s, name, stateOf(service))
+	state, _, err := load(ctx, s.blobs, name, stateOf(service))
 	return state, err
 }
 

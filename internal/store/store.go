@@ -1,6 +1,6 @@
-// Package store keeps the records of apim-dr in one Blob container: operations, markers, locks, recovery points and the little that
+// Package store keeps the records of apim-dr in one Blob container: operations, markers, locks, recovery points, pairs and the little that
 // is remembered between operations. Every write is conditional, and a write of ours that was repeated because its answer got lost is
-// known as ours. The layout is in names.go; what a container can do, in blobs.go; Azure, in azure.go.
+// known as ours. The layout is in names.go; what a container can do, in blobs.go; Azure, in azure.go; memory, in memory.go.
 package store
 
 import (

@@ -23,7 +23,7 @@ func (s *Store) LastTick(ctx context.Context, plan string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	t, _, err := load(ctx, s, name, tickOf(plan))
+	t, _, err := load(ctx, s.blobs, name, tickOf(plan))
 	if errors.Is(err, engine.ErrNotFound) {
 		return time.Time{}, nil
 	}
@@ -36,7 +36,7 @@ func (s *Store) MoveTick(ctx context.Context, plan string, to time.Time) error {
 	if err != nil {
 		return err
 	}
-	return update(ctx, s, name, tickOf(plan), func(t tickRecord) (tickRecord, bool) {
+	return update(ctx, s.blobs, name, tickOf(plan), func(t tickRecord) (tickRecord, bool) {
 		return tickRecord{V: dr.Version, Plan: plan, Last: to.UTC()}, to.After(t.Last)
 	})
 }

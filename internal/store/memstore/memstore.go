@@ -21,12 +21,12 @@ type Store struct {
 	now     func() time.Time
 	mu      sync.Mutex
 	fail    func(op, key string) error
-	backups map[dr.Storage]*Container
+	backups map[string]*Container // by account and container: the region of one does not make it another
 }
 
 // New returns an empty store whose container exists. now dates the blobs.
 func New(now func() time.Time) *Store {
-	s := &Store{now: now, backups: map[dr.Storage]*Container{}}
+	s := &Store{now: now, backups: map[string]*Container{}}
 	s.State = s.container("")
 	s.State.exists = true
 	s.Vault = store.VaultOver(func(at dr.Storage) (store.Blobs, error) { return s.at(at), nil })
@@ -59,14 +59,15 @@ func (s *Store) Backups(at dr.Storage) *Container {
 func (s *Store) at(at dr.Storage) *Container {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.backups[at] == nil {
-		s.backups[at] = s.container(at.Account + "/" + at.Container + "/")
+	keys := at.Account + "/" + at.Container + "/"
+	if s.backups[keys] == nil {
+		s.backups[keys] = s.container(keys)
 	}
-	return s.backups[at]
+	return s.backups[keys]
 }
 
 func (s *Store) container(keys string) *Container {
-	return &Container{owner: s, keys: keys, blobs: map[string]blob{}}
+	return &Container{owner: s, keys: keys, blobs: store.Memory(s.now)}
 }
 
 func (s *Store) ask(op, key string) error {

@@ -64,7 +64,7 @@ func TestEachCallAsksTheHook(t *testing.T) {
 	for _, err := range []error{
 		s.Mark(t.Context(), w), s.Beat(t.Context(), w), s.Unmark(t.Context(), id),
 		s.MoveTick(t.Context(), "p", start), s.MoveTick(t.Context(), "p", start.Add(1)),
-		s.PutPoint(t.Context(), dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", Operation: id, Service: "x", Storage: at}),
+		s.PutPoint(t.Context(), dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", State: dr.Good, Operation: id, Service: "x", Storage: at}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -93,7 +93,7 @@ func TestAnUnreachableBackupStorageFailsThePointUntilItIsRepeated(t *testing.T) 
 	at := dr.Storage{Account: "contosodr", Container: "backups"}
 	s.Backups(at)
 	down := errors.New("no route to host")
-	p := dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", Operation: id, Service: "contoso-eu", Storage: at}
+	p := dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", State: dr.Good, Operation: id, Service: "contoso-eu", Storage: at}
 	s.Fail(func(op, key string) error {
 		if op == "before create" && key == "contosodr/backups/"+p.ID+".apimdr.json" {
 			return down

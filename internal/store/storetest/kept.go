@@ -127,6 +127,15 @@ var claims = map[string]func(*testing.T, Fixture){
 		equal(t, "second", must(f.Store.Remember(t.Context(), "k", claim(2)))(t), claim(1))
 		equal(t, "other key", must(f.Store.Remember(t.Context(), "l", claim(2)))(t), claim(2))
 	},
+	"a claim is recalled without making one": func(t *testing.T, f Fixture) {
+		for _, key := range []string{"k", "", strings.Repeat("x", 1000)} {
+			_, err := f.Store.Recall(t.Context(), key)
+			is(t, err, engine.ErrNotFound)
+		}
+		equal(t, "blobs", len(names(t, f.State)), 0)
+		must(f.Store.Remember(t.Context(), "k", claim(1)))(t)
+		equal(t, "recalled", must(f.Store.Recall(t.Context(), "k"))(t), claim(1))
+	},
 	"of many claims at once all hear the same": func(t *testing.T, f Fixture) {
 		heard := atOnce(6, func(i int) engine.Claim {
 			c, err := f.Store.Remember(t.Context(), "k", claim(i))
@@ -149,6 +158,10 @@ var claims = map[string]func(*testing.T, Fixture){
 		_, err := f.Store.Remember(t.Context(), "k", claim(1))
 		is(t, err, engine.ErrUnreadable)
 		_, err = f.Store.Remember(t.Context(), "l", claim(1))
+		is(t, err, engine.ErrNewer)
+		_, err = f.Store.Recall(t.Context(), "k")
+		is(t, err, engine.ErrUnreadable)
+		_, err = f.Store.Recall(t.Context(), "l")
 		is(t, err, engine.ErrNewer)
 		if _, err := f.Store.Remember(t.Context(), "m", engine.Claim{Operation: "x"}); err == nil {
 			t.Error("kept")

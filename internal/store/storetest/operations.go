@@ -136,12 +136,14 @@ var records = map[string]func(*testing.T, Fixture){
 		is(t, err, engine.ErrExists)
 	},
 	"what is no record is ErrUnreadable": func(t *testing.T, f Fixture) {
-		leg := `"legs":[{}]`
+		leg := `"legs":[{"verb":"backup"}]`
 		for i, body := range []string{
 			"", "null", "[]", `"text"`, "{", "not JSON", "{}", `{"v":"1"}`, `{"v":1}`, `{"v":1,"id":7}`,
 			`{"v":1,"id":"ID","phase":"queued","legs":[]}`, `{"v":1,"id":"ID","phase":"queued","step":1,` + leg + `}`,
 			`{"v":1,"id":"ID","phase":"queued","step":-1,` + leg + `}`, `{"v":1,"id":"ID","phase":"resting",` + leg + `}`,
 			`{"v":0,"id":"ID","phase":"queued",` + leg + `}`, `{"v":1,"id":"` + id(1000) + `","phase":"queued",` + leg + `}`,
+			`{"v":1,"id":"ID","phase":"queued","legs":[{"verb":"backup"},{"verb":"delete"}]}`,
+			`{"v":1,"id":"ID","phase":"queued","legs":[{"verb":"restore"}]}`,
 			`{"v":1,"id":"ID","phase":"queued",` + leg + `,"reason":"` + strings.Repeat("x", store.MaxRecord) + `"}`,
 		} {
 			put(t, f.State, "operations/20261102/"+id(i)+".json", strings.ReplaceAll(body, "ID", id(i)))
@@ -153,11 +155,32 @@ var records = map[string]func(*testing.T, Fixture){
 		_, _, err := f.Store.Operation(t.Context(), id(99)) // the others fail for the reason meant
 		ok(t, err)
 	},
+	"of a blob no more is read than shows that it is too big": func(t *testing.T, f Fixture) {
+		put(t, f.State, "big", strings.Repeat("x", store.MaxRecord+100))
+		equal(t, "bytes", len(text(t, f.State, "big")), store.MaxRecord+1)
+		equal(t, "size", must(f.State.Head(t.Context(), "big"))(t).Bytes, store.MaxRecord+100)
+	},
+	"what is stored does not change with its writer's or reader's memory": func(t *testing.T, f Fixture) {
+		body, metadata := []byte("abc"), map[string]string{"k": "v"}
+		etag := must(f.State.Create(t.Context(), "x", store.Content{Body: body, Metadata: metadata}))(t)
+		body[0], metadata["k"] = 'X', "X"
+		read, _, err := f.State.Get(t.Context(), "x")
+		ok(t, err)
+		read[1] = 'X'
+		listed(t, f, "x").Metadata["k"] = "Y"
+		equal(t, "body", text(t, f.State, "x"), "abc")
+		equal(t, "metadata", listed(t, f, "x").Metadata["k"], "v")
+		body = []byte("def")
+		must(f.State.Replace(t.Context(), "x", body, etag))(t)
+		body[0] = 'X'
+		equal(t, "body", text(t, f.State, "x"), "def")
+	},
 	"what could not be read again is not written": func(t *testing.T, f Fixture) {
 		for what, spoil := range map[string]func(*dr.Operation){
 			"version": func(op *dr.Operation) { op.V = dr.Version + 1 }, "no version": func(op *dr.Operation) { op.V = 0 },
 			"id": func(op *dr.Operation) { op.ID = "../x" }, "legs": func(op *dr.Operation) { op.Legs = nil },
-			"phase": func(op *dr.Operation) { op.Phase = "" }, "size": func(op *dr.Operation) { op.Reason = strings.Repeat("x", store.MaxRecord) },
+			"phase": func(op *dr.Operation) { op.Phase = "" }, "verb": func(op *dr.Operation) { op.Legs[0].Verb = "" },
+			"what to restore": func(op *dr.Operation) { op.Recovery, op.Legs[0].Verb = nil, dr.VerbRestore }, "size": func(op *dr.Operation) { op.Reason = strings.Repeat("x", store.MaxRecord) },
 		} {
 			op := operation(1, "me")
 			spoil(&op)

@@ -66,6 +66,7 @@ var points = map[string]func(*testing.T, Fixture){
 			"id": func(p *dr.RecoveryPoint) { p.ID = "../x" }, "another's id": func(p *dr.RecoveryPoint) { p.Operation = id(9) },
 			"service": func(p *dr.RecoveryPoint) { p.Service = "" }, "account": func(p *dr.RecoveryPoint) { p.Storage.Account = "evil.example/" },
 			"container": func(p *dr.RecoveryPoint) { p.Storage.Container = "a/../b" }, "version": func(p *dr.RecoveryPoint) { p.V = 0 },
+			"state": func(p *dr.RecoveryPoint) { p.State = "" },
 		} {
 			p := point(f, 1)
 			spoil(&p)
@@ -107,18 +108,20 @@ var layout = map[string]func(*testing.T, Fixture){
 		must(f.Store.Lock(t.Context(), "Contoso-EU", id(1), "n1"))(t)
 		ok(t, f.Store.PutPoint(t.Context(), point(f, 1)))
 		ok(t, f.Store.MergeService(t.Context(), "Contoso-EU", newest(1)))
+		ok(t, f.Store.MergePair(t.Context(), pair(1).Name, change(1)))
+		ok(t, f.Vault.KeepRole(t.Context(), f.At, pair(1)))
 		must(f.Store.Remember(t.Context(), "cafe", claim(1)))(t)
 		ok(t, f.Store.MoveTick(t.Context(), "nightly", created))
 		ok(t, f.Store.Quarantine(t.Context(), []byte("hello"), "not JSON"))
 		want := []string{
-			"active/" + id(1), "idem/cafe", "locks/contoso-eu", "operations/20261102/" + id(1) + ".json",
+			"active/" + id(1), "idem/cafe", "locks/contoso-eu", "operations/20261102/" + id(1) + ".json", "pairs/contoso-eu~7Econtoso-us",
 			"quarantine/2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
 			"recovery-points/contoso-eu/" + id(1) + "-s0-a1.json", "services/contoso-eu", "ticks/nightly",
 		}
 		if got := names(t, f.State); !slices.Equal(got, want) {
 			t.Errorf("names are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if got := names(t, f.Backups); !slices.Equal(got, []string{id(1) + "-s0-a1.apimdr.json"}) {
+		if got := names(t, f.Backups); !slices.Equal(got, []string{id(1) + "-s0-a1.apimdr.json", "roles/contoso-eu~7Econtoso-us.apimdr.json"}) {
 			t.Errorf("beside the backups: %v", got)
 		}
 		equal(t, "lock", text(t, f.State, "locks/contoso-eu"), `{"operation":"`+id(1)+`","invocation":"n1"}`)
@@ -131,11 +134,24 @@ var layout = map[string]func(*testing.T, Fixture){
 			ok(t, f.Store.MergeService(t.Context(), name, newest(i)))
 			ok(t, f.Store.MoveTick(t.Context(), name, created))
 			must(f.Store.Remember(t.Context(), name, claim(i)))(t)
+			if !strings.Contains(name, "~") { // which parts the names of a pair
+				p := dr.NewPair("Contoso", name)
+				ok(t, f.Store.MergePair(t.Context(), p.Name, func(dr.Pair) (dr.Pair, bool) { return p, true }))
+				ok(t, f.Vault.KeepRole(t.Context(), f.At, p))
+				equal(t, "pair", must(f.Store.Pair(t.Context(), p.Name))(t), p)
+				equal(t, "role", must(f.Vault.Role(t.Context(), f.At, p.Name))(t), p)
+			}
 		}
 		for _, name := range names(t, f.State) {
 			dir, rest, _ := strings.Cut(name, "/")
-			if !slices.Contains([]string{"locks", "services", "ticks", "idem"}, dir) || rest == "" || strings.ContainsAny(rest, "/.%?#\\\x00") {
+			if !slices.Contains([]string{"locks", "services", "ticks", "idem", "pairs"}, dir) || rest == "" || strings.ContainsAny(rest, "/.%?#\\\x00") {
 				t.Errorf("blob %q", name)
+			}
+		}
+		for _, name := range names(t, f.Backups) {
+			inner := strings.TrimSuffix(strings.TrimPrefix(name, "roles/"), ".apimdr.json")
+			if len(inner)+len("roles/.apimdr.json") != len(name) || strings.ContainsAny(inner, "/.%?#\\\x00") {
+				t.Errorf("beside the backups: %q", name)
 			}
 		}
 		held := must(f.Store.Locks(t.Context()))(t)

@@ -15,11 +15,10 @@ import (
 	"apim-dr/internal/store"
 )
 
-// Store is what the suite tests: the engine's interface and the reads of the handlers.
+// Store is what the suite tests: the engine's interface and the listing of the handlers.
 type Store interface {
 	engine.Store
 	ListOperations(ctx context.Context, day, after string, limit int) (ops []dr.Operation, next string, err error)
-	Service(ctx context.Context, service string) (dr.ServiceState, error)
 }
 
 // Fixture is an empty store with a view behind it.
@@ -42,7 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		tests map[string]func(*testing.T, Fixture)
 	}{
 		{"operations", operations}, {"records", records}, {"listing", listing}, {"markers", markers}, {"locks", locks},
-		{"points", points}, {"services", services}, {"ticks", ticks}, {"claims", claims}, {"quarantine", quarantine}, {"layout", layout},
+		{"reservations", reservations}, {"points", points}, {"catalog", catalog}, {"vault", vaults}, {"pairs", pairs}, {"roles", roles}, {"services", services}, {"ticks", ticks}, {"claims", claims}, {"quarantine", quarantine}, {"layout", layout},
 	} {
 		for name, test := range group.tests {
 			t.Run(group.name+"/"+name, func(t *testing.T) {
