@@ -25,7 +25,7 @@ func (r *recorder) Rearm(_ context.Context, service, active, by, reason string) 
 }
 
 func (r *recorder) Status(context.Context) (engine.Status, error) {
-	return engine.Status{Services: []engine.ServiceStatus{{}}}, r.note("status")
+	return engine.Status{Services: []dr.Posture{{}}}, r.note("status")
 }
 
 func (r *recorder) RecoveryPoints(_ context.Context, service string) ([]dr.RecoveryPoint, error) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"apim-dr/internal/dr"
@@ -18,18 +19,31 @@ type Rebuilt struct {
 // instance of each pair is active. What is recorded already stays unless it is older. It writes to the state storage only.
 func (e *Engine) Rebuild(ctx context.Context, s dr.Storage) (Rebuilt, error) {
 	var r Rebuilt
+	bad := func(blob string, why error) { r.Bad = append(r.Bad, fmt.Sprintf("%s: %v", blob, why)) }
 	err := e.Vault.Beside(ctx, s, func(p dr.RecoveryPoint) error {
+		blob, err := e.Vault.Head(ctx, p.Storage, p.ID)
+		if err != nil {
+			return err
+		}
+		if !blob.Exists {
+			bad(p.ID, errors.New("the backup itself is not there"))
+			return nil
+		}
 		r.Points++
 		p.UsedBy = nil
 		if err := e.Store.RecordPoint(ctx, p); err != nil {
 			return err
 		}
 		return e.Store.MergeService(ctx, p.Service, func(state dr.ServiceState) (dr.ServiceState, bool) { return state.Offer(p) })
-	}, func(blob string, why error) { r.Bad = append(r.Bad, fmt.Sprintf("%s: %v", blob, why)) })
+	}, bad)
 	if err != nil {
 		return r, err
 	}
 	pairs, err := e.Vault.Roles(ctx, s)
+	if illegible(err) { // the others are there all the same
+		bad("roles", err)
+		err = nil
+	}
 	for _, p := range pairs {
 		r.Pairs++
 		if err := e.Store.MergePair(ctx, p.Name, func(was dr.Pair) (dr.Pair, bool) {

@@ -654,8 +654,14 @@ func TestTheCatalogCanBeRebuiltFromTheBackupsAlone(t *testing.T) {
 		_, err := w.store.Backups(nightly).Create(t.Context(), "20260101-backup-0123456789abcdef0123-s0-a1.apimdr.json", store.Content{Body: []byte("not JSON")})
 		return err
 	})
+	w.aside(func() error { // a copy whose backup is gone
+		copied, _, err := w.store.Backups(nightly).Get(t.Context(), p.ID+".apimdr.json")
+		gone := strings.Replace(p.ID, "-s0-", "-s7-", 1)
+		_, err2 := w.store.Backups(nightly).Create(t.Context(), gone+".apimdr.json", store.Content{Body: []byte(strings.ReplaceAll(string(copied), p.ID, gone))})
+		return errors.Join(err, err2)
+	})
 	got, err := w.e.Rebuild(t.Context(), nightly)
-	if err != nil || got.Points != 1 || got.Pairs != 1 || len(got.Bad) != 1 {
+	if err != nil || got.Points != 1 || got.Pairs != 1 || len(got.Bad) != 2 {
 		t.Fatalf("%+v %v", got, err)
 	}
 	if pair := w.thePair(); pair.Active != "contoso-us" || !pair.Suspended {

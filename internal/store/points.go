@@ -16,21 +16,11 @@ import (
 // PutPoint implements engine.Store. It fails where the backup storage cannot be reached, and may then be repeated. Only where storage says that
 // the container of the backup does not exist is the copy left out: there is no blob that it could lie beside.
 func (s *Store) PutPoint(ctx context.Context, p dr.RecoveryPoint) error {
-	switch err := soundPoint(p); {
-	case err != nil:
-		return fmt.Errorf("not written: %w", err)
-	case s.vault == nil:
+	if s.vault == nil {
 		return errors.New("the store was made without a vault: recovery points cannot be kept")
 	}
-	name, err := pointName(p.Service, p.ID)
+	body, err := s.putPoint(ctx, p)
 	if err != nil {
-		return err
-	}
-	body, err := record(name, p)
-	if err != nil {
-		return err
-	}
-	if err := createOnce(ctx, s.blobs, name, Content{Body: body}); err != nil {
 		return err
 	}
 	beside, err := s.vault.container(p.Storage)
@@ -44,6 +34,28 @@ func (s *Store) PutPoint(ctx context.Context, p dr.RecoveryPoint) error {
 		return nil
 	}
 	return err
+}
+
+// RecordPoint implements engine.Store.
+func (s *Store) RecordPoint(ctx context.Context, p dr.RecoveryPoint) error {
+	_, err := s.putPoint(ctx, p)
+	return err
+}
+
+// putPoint creates the record and returns what it holds; one that is there stays as it is.
+func (s *Store) putPoint(ctx context.Context, p dr.RecoveryPoint) ([]byte, error) {
+	if err := soundPoint(p); err != nil {
+		return nil, fmt.Errorf("not written: %w", err)
+	}
+	name, err := pointName(p.Service, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	body, err := record(name, p)
+	if err != nil {
+		return nil, err
+	}
+	return body, createOnce(ctx, s.blobs, name, Content{Body: body})
 }
 
 // Point implements engine.Store. Under what is no id there can be no record: ErrNotFound.
