@@ -146,8 +146,10 @@ func TestNothingAutomaticOverwritesTheActiveInstance(t *testing.T) {
 	w.restores, w.posts = nil, nil
 	w.asleep["contoso-eu"] = false
 	w.now = t0.AddDate(0, 0, 27).Add(5 * time.Hour) // 1 February, 08:00: nightly and drills are due
-	if err := w.e.SendTicks(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, kind := range []dr.Kind{dr.KindBackup, dr.KindDrill} {
+		if err := w.e.SendTicks(t.Context(), kind); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.backup("contoso-eu")
 	w.run(6 * time.Hour)
@@ -557,12 +559,23 @@ func TestAbandoningFreesTheLockAndSaysThatARMMayBeAtWork(t *testing.T) {
 	}
 }
 
+func TestTheFirstNightOfADeploymentStartsNoDrill(t *testing.T) {
+	w := newPair(t, false)
+	if err := w.e.SendTicks(t.Context(), dr.KindBackup); err != nil {
+		t.Fatal(err)
+	}
+	w.run(2 * time.Hour)
+	if len(w.posts) != 1 || len(w.restores) != 0 || len(w.events) != 1 {
+		t.Errorf("backups %v, restores %v, %d events", w.posts, w.restores, len(w.events))
+	}
+}
+
 func TestTheDrillScheduleProvesEachServiceOnce(t *testing.T) {
 	w := newPair(t, false)
 	p := w.backedUp("contoso-eu")
 	w.now = t0.AddDate(0, 0, 27).Add(2 * time.Hour) // 1 February, 05:00
 	for range 2 {
-		if err := w.e.SendTicks(t.Context()); err != nil {
+		if err := w.e.SendTicks(t.Context(), dr.KindDrill); err != nil {
 			t.Fatal(err)
 		}
 		w.run(2 * time.Hour)
