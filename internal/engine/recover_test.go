@@ -211,6 +211,62 @@ func TestADisplacedPrimaryIsNoSource(t *testing.T) {
 	}
 }
 
+// What was true when a warm sync was created need not be so when its turn comes.
+func TestAWarmSyncThatWaitsIsHeldAgainstTheRolesOfItsTurn(t *testing.T) {
+	waiting := func() *world {
+		w := newPair(t, true)
+		w.add("contoso-asia")
+		s := &w.e.Fleet.Services[0]
+		s.Secondaries = append(s.Secondaries, engine.Secondary{Instance: dr.Instance{Name: "contoso-asia", ResourceID: "/x/contoso-asia"}})
+		w.services["contoso-us"].view.State = "Updating"
+		w.backup("contoso-eu")
+		w.run(8 * time.Minute)
+		return w
+	}
+	reasons := func(w *world) (codes []string) {
+		w.services["contoso-us"].view.State = "Succeeded"
+		w.run(2 * time.Hour)
+		for _, op := range w.ops() {
+			if op.Trigger == dr.TriggerBackup && op.Error != nil {
+				codes = append(codes, op.Error.Code)
+			}
+		}
+		return codes
+	}
+	w := waiting()
+	w.backup("contoso-eu")
+	w.run(8 * time.Minute)
+	if codes := reasons(w); !slices.Equal(codes, []string{"Superseded"}) || len(w.restores) != 1 || w.services["contoso-us"].holds != w.posts[1] {
+		t.Errorf("a newer backup came: %q, restores %v", codes, w.restores)
+	}
+	w = waiting()
+	w.ended(w.ask(failover(func(r *engine.RecoverRequest) { r.Target, r.Confirm = "contoso-asia", "contoso-asia" })).Operation.ID, 15*time.Minute)
+	if codes := reasons(w); !slices.Equal(codes, []string{"NotActive"}) || len(w.restores) != 1 {
+		t.Errorf("another standby has taken over: %q, restores %v", codes, w.restores)
+	}
+}
+
+// A failover that is done, but was killed before it could say so in the pair, counts all the same for what comes next.
+func TestAFailoverThatIsDoneCountsBeforeItIsMerged(t *testing.T) {
+	w := newPair(t, false)
+	w.backedUp("contoso-eu")
+	op := w.ended(w.ask(failover(nil)).Operation.ID, 2*time.Hour)
+	w.backedUp("contoso-us")
+	w.aside(func() error {
+		return w.store.MergePair(t.Context(), op.Recovery.Pair, func(dr.Pair) (dr.Pair, bool) {
+			begun, _ := dr.NewPair("contoso-eu", "contoso-us").Admit(op)
+			return begun, true
+		})
+	})
+	w.aside(func() error {
+		return w.store.Backups(nightly).Delete(t.Context(), "roles/contoso-eu~7Econtoso-us.apimdr.json", "")
+	})
+	back := w.ended(w.ask(failback(nil)).Operation.ID, 2*time.Hour)
+	if pair := w.thePair(); back.Outcome != dr.Succeeded || pair.Active != "contoso-eu" || pair.BusyBy != "" {
+		t.Errorf("%s %v, pair %+v", back.Outcome, back.Error, pair)
+	}
+}
+
 // The operator re-arms: from then on the active instance's backups go into the other one.
 func TestRearmingAfterAFailover(t *testing.T) {
 	w := newPair(t, true)
