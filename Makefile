@@ -7,8 +7,8 @@ PORT     ?= 7071
 APP      := dist/app
 AZURITE  := internal/standin/azurite
 BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
-# Packages without goroutines are tested without the race detector, which would only slow them down.
-PURE     := ./internal/dr
+# Packages without goroutines are tested without the race detector, which would only slow them down; those with long walks both with and without.
+PURE     := ./internal/dr ./internal/engine
 
 .PHONY: help run demo demo-region-loss test lint package azurite stage tools clean
 
