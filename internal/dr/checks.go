@@ -256,6 +256,8 @@ func checkAccess(i Intent, f Facts, _ time.Time) Finding {
 	switch {
 	case f.Access.Mode == "":
 		return fail("the storage account %s is not in the fleet's storages, so that nobody knows how %s reaches it: add it", account, i.Target.Name)
+	case f.Access.Missing != "":
+		return fail("the key of %s is not at hand: set the environment variable %s to it", account, f.Access.Missing)
 	case f.Access.Mode == "storageKey":
 		return pass("with the key of %s", account)
 	case f.Target.Verdict != OK || s == nil:

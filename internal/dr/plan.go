@@ -109,6 +109,7 @@ const (
 type Access struct {
 	Mode     string // systemAssigned, userAssigned, storageKey; "": the account is not one of the fleet's
 	ClientID string // userAssigned
+	Missing  string // storageKey: the environment variable that should hold the key and does not
 }
 
 // MakePlan decides, from what was asked for and what was found out, what is to be done and what stands in its way.
