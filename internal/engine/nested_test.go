@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
 )
 
 // At any call of an invocation another one may run from beginning to end: of a message that is due, of one that comes again, or of the watchdog; and in that
@@ -79,5 +80,91 @@ func TestInvocationsInsideInvocations(t *testing.T) {
 	t.Logf("%d runs: %v", rounds, outcomes)
 	if outcomes[dr.Succeeded] == 0 || outcomes[dr.Unknown] == 0 {
 		t.Errorf("the runs are all alike: %v", outcomes)
+	}
+}
+
+// The same with everything that restores: failovers both ways, restores by hand, drills and warm syncs meet backups on both sides, each at any call of
+// another, killed or not. Whatever comes first: one outcome each, no two ARM operations at once, no pair left busy, and nothing automatic ever
+// overwrites the active instance (world.guard).
+func TestRecoveriesInsideRecoveries(t *testing.T) {
+	rounds, ended := 150, map[string]int{}
+	for seed := range rounds {
+		w := newPair(t, seed%3 > 0)
+		rnd := rand.New(rand.NewPCG(uint64(seed), 11))
+		w.backedUp("contoso-eu")
+		w.backedUp("contoso-us")
+		w.showLate, w.takes = time.Duration(rnd.IntN(100))*time.Second, time.Duration(1+rnd.IntN(15))*time.Minute
+		lost := rnd.IntN(3)
+		w.onPost = func() (*dr.Answer, bool) {
+			if lost == 0 || rnd.IntN(3) == 0 {
+				return nil, true
+			}
+			lost--
+			return &dr.Answer{Verdict: dr.Lost, Reason: "connection reset"}, rnd.IntN(2) == 0
+		}
+		asks := []func(){
+			func() { _, _ = w.e.Recover(t.Context(), failover(nil)) },
+			func() { _, _ = w.e.Recover(t.Context(), failback(nil)) },
+			func() {
+				_, _ = w.e.Recover(t.Context(), failover(func(r *engine.RecoverRequest) { r.Final, r.Safety = dr.FinalAuto, true }))
+			},
+			func() {
+				_, _ = w.e.Recover(t.Context(), engine.RecoverRequest{Request: engine.Request{Service: "contoso-us"}, From: "contoso-eu", Kind: dr.KindRestore, Confirm: "contoso-us", Safety: true})
+			},
+			func() {
+				_, _ = w.e.Recover(t.Context(), engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu"}, Kind: dr.KindDrill})
+			},
+			func() { _, _ = w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"}) },
+			func() { _, _ = w.e.Backup(t.Context(), engine.Request{Service: "contoso-us"}) },
+			func() {
+				_, _ = w.e.Rearm(t.Context(), "contoso-eu", w.e.Fleet.Services[0].Secondaries[0].Name, "ann", "")
+			},
+		}
+		depth, kills, left := 0, seed%2 == 0, 6
+		w.intrude = func() (kill bool) {
+			if kills && rnd.IntN(80) == 0 {
+				return true
+			}
+			if depth == 2 || rnd.IntN(10) != 0 {
+				return false
+			}
+			depth++
+			defer func() { depth-- }()
+			switch k := rnd.IntN(10); {
+			case k < 3 && left > 0:
+				left--
+				_ = w.survive(func() error { asks[rnd.IntN(len(asks)-1)](); return nil })
+			case k == 3:
+				_ = w.survive(func() error { return w.e.Watch(t.Context()) })
+			case k < 7 && len(w.past) > 0:
+				w.deliver(w.past[max(0, len(w.past)-1-rnd.IntN(4))])
+			case len(w.queue) > 0:
+				i := rnd.IntN(len(w.queue))
+				if m := w.queue[i]; !m.due.After(w.now) {
+					w.queue = append(w.queue[:i:i], w.queue[i+1:]...)
+					w.deliver(m)
+				}
+			}
+			return false
+		}
+		for range 2 {
+			_ = w.survive(func() error { asks[rnd.IntN(len(asks))](); return nil })
+			w.run(time.Duration(rnd.IntN(40)) * time.Minute)
+		}
+		w.run(20 * time.Hour)
+		w.intrude = nil
+		w.run(4 * time.Hour)
+		if wrong := w.check(len(w.ops())); len(wrong) > 0 || w.thePair().BusyBy != "" {
+			t.Fatalf("seed %d: restores %v, pair %+v\n%s", seed, w.restores, w.thePair(), strings.Join(wrong, "\n"))
+		}
+		for _, op := range w.ops() {
+			ended[string(op.Kind)+" "+string(op.Outcome)]++
+		}
+	}
+	t.Logf("%d runs: %v", rounds, ended)
+	for _, want := range []string{"failover succeeded", "failover rejected", "failover unknown", "restore succeeded", "drill succeeded", "backup succeeded"} {
+		if ended[want] == 0 {
+			t.Errorf("the runs have no %s: %v", want, ended)
+		}
 	}
 }
