@@ -7,21 +7,25 @@ PORT     ?= 7071
 APP      := dist/app
 AZURITE  := internal/standin/azurite
 BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
-# Packages without goroutines are tested without the race detector, which would only slow them down.
-PURE     := ./internal/dr
+# Packages without goroutines are tested without the race detector, which would only slow them down; those with long walks both with and without.
+PURE     := ./internal/dr ./internal/engine
 
-.PHONY: help run demo test lint package azurite stage tools clean
+.PHONY: help run demo demo-region-loss test lint package azurite stage tools clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: stage $(AZURITE)/node_modules/.installed ## build and start everything here, run a nightly backup, stay up (PORT=7071)
+run: stage $(AZURITE)/node_modules/.installed ## build and start everything here, show backups, a failover and a drill, stay up (PORT=7071)
 	@go build -o dist/devstack ./internal/standin/cmd/devstack
 	@exec dist/devstack -app $(APP) -port $(or $(PORT),7071) run
 
-demo: stage $(AZURITE)/node_modules/.installed ## the same story without a terminal; fails unless every expected event arrives
+demo: stage $(AZURITE)/node_modules/.installed ## the same without staying up; fails unless every expected event arrives and ARM shows the same
 	@go build -o dist/devstack ./internal/standin/cmd/devstack
 	@exec dist/devstack -app $(APP) -port 0 demo
+
+demo-region-loss: stage $(AZURITE)/node_modules/.installed ## two stamps: one is lost with its region, the other fails over, the region returns
+	@go build -o dist/devstack ./internal/standin/cmd/devstack
+	@exec dist/devstack -app $(APP) region-loss
 
 test: tools $(AZURITE)/node_modules/.installed ## all tests, with the race detector where there are goroutines
 	go test -timeout 4m $(PURE)

@@ -32,7 +32,7 @@ func (r *recorder) RecoveryPoints(_ context.Context, service string) ([]dr.Recov
 	return r.points, r.note("points of " + service)
 }
 
-func (r *recorder) SendTicks(context.Context) error { return r.note("ticks") }
+func (r *recorder) SendTicks(_ context.Context, k dr.Kind) error { return r.note("ticks " + string(k)) }
 
 func (r *recorder) ListOperations(context.Context, string, string, int) ([]dr.Operation, string, error) {
 	return []dr.Operation{r.op}, "", r.err
@@ -55,7 +55,7 @@ func TestBothTimersSendWhatIsDue(t *testing.T) {
 			t.Errorf("%s is silent about a failure", f.Name)
 		}
 	}
-	if !slices.Equal(r.calls, []string{"ticks", "ticks", "ticks", "ticks"}) {
+	if !slices.Equal(r.calls, []string{"ticks backup", "ticks backup", "ticks drill", "ticks drill"}) {
 		t.Errorf("calls %q", r.calls)
 	}
 }

@@ -4,9 +4,10 @@ import (
 	"context"
 
 	"apim-dr/internal/customhandler"
+	"apim-dr/internal/dr"
 )
 
-// drillSchedule is the timer of drills. What is due the engine knows, so it does what backupSchedule does.
-func (a *App) drillSchedule(ctx context.Context, t customhandler.TimerInvocation) error {
-	return a.backupSchedule(ctx, t)
+// drillSchedule is the timer of drills: a tick message if they are due. The message's handler creates the drills.
+func (a *App) drillSchedule(ctx context.Context, _ customhandler.TimerInvocation) error {
+	return a.Engine.SendTicks(ctx, dr.KindDrill)
 }

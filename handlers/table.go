@@ -22,7 +22,7 @@ type Engine interface {
 	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
 	Knock(ctx context.Context, w dr.Wake) error
 	Bury(ctx context.Context, w dr.Wake, why *dr.Error) error
-	SendTicks(ctx context.Context) error
+	SendTicks(ctx context.Context, kind dr.Kind) error
 	RunTick(ctx context.Context, t dr.Tick, traceparent string) error
 	TickLater(ctx context.Context, t dr.Tick, cause error) error
 	Watch(ctx context.Context) error

@@ -72,7 +72,7 @@ func (c *Client) Group(ctx context.Context, resourceID string) dr.Answer {
 	if d.Location == "" || d.Type != "" && !strings.EqualFold(d.Type, "Microsoft.Resources/resourceGroups") {
 		return dr.Answer{Verdict: dr.Later, Reason: fmt.Sprintf("HTTP %d, but no resource group in it", got.reply.status)}
 	}
-	return dr.Answer{Verdict: dr.OK, Service: dr.ServiceView{Region: kept(d.Location)}}
+	return dr.Answer{Verdict: dr.OK, Service: dr.ServiceView{Region: kept(d.Location, maxSetting)}}
 }
 
 // Deleted tells whether an instance was soft-deleted and can be brought back: it stands in the subscription's list of deleted services, which

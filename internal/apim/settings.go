@@ -11,8 +11,9 @@ import (
 // What is kept of an answer that shows settings: it is input, and stands in records. The platform's own limits are far below
 // (20 custom domains, 10 CA certificates, 10 user-assigned identities; Azure docs, API Management limits).
 const (
-	maxSettings = 100 // entries of a list
-	maxSetting  = 512 // bytes of a text; an ARM id has up to about 400
+	maxSettings = 100      // entries of a list
+	maxSetting  = 512      // bytes of a text; an ARM id has up to about 400
+	maxTexts    = 16 << 10 // bytes of all together: a record holds several views of an instance, and must stay storable
 )
 
 // settings are the properties of an instance that a restore does not bring (2024-05-01 swagger). What older api-versions do not show stays
@@ -58,6 +59,12 @@ type identity struct {
 
 // read gives the settings in the words of dr, bounded and without anything that looks like a secret.
 func (s settings) read(id identity) *dr.Settings {
+	left := maxTexts
+	kept := func(text string) string {
+		text = kept(text, min(maxSetting, left))
+		left = max(left-len(text), 0)
+		return text
+	}
 	out := dr.Settings{GatewayURL: kept(s.GatewayURL), Network: kept(s.Network), Subnet: kept(s.VNet.Subnet),
 		SystemIdentity: strings.Contains(strings.ToLower(id.Type), "systemassigned")}
 	places := []place{s.place}
@@ -93,7 +100,8 @@ func (s settings) read(id identity) *dr.Settings {
 
 func first[T any](list []T) []T { return list[:min(len(list), maxSettings)] }
 
-func kept(text string) string { return reply{}.upTo(maxSetting, text) }
+// kept is a text without secrets, at most so many bytes of it.
+func kept(text string, most int) string { return reply{}.upTo(most, text) }
 
 // domains are the platform's own, in public Azure, US Government and China; every default hostname (gateway, .portal, .developer,
 // .management, .scm, .configuration) ends with one (Azure docs, API Management custom domains; Azure Government and Azure China endpoints).

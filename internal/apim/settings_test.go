@@ -91,6 +91,24 @@ func TestWhatIsKeptOfSettingsIsBounded(t *testing.T) {
 	}
 }
 
+// Before and after, safety backup and restore, plan and recovery point: an operation's record, which is not to exceed 1 MiB, holds six.
+func TestSettingsOfAnySizeStayStorable(t *testing.T) {
+	long := strings.Repeat("<", 1000) // six bytes each in JSON
+	entries := func(format string) string {
+		var list []string
+		for i := range 150 {
+			list = append(list, fmt.Sprintf(format, i, long))
+		}
+		return strings.Join(list, ",")
+	}
+	b, err := json.Marshal(settingsOf(t, `{"type":"Microsoft.ApiManagement/service","identity":{"userAssignedIdentities":{`+entries(`"%d%s":{}`)+`}},"properties":{"provisioningState":"Succeeded",`+
+		`"hostnameConfigurations":[`+entries(`{"type":"%d","hostName":"%s"}`)+`],"customProperties":{`+entries(`"%d":"%s"`)+`},"certificates":[`+entries(`{"storeName":"%d%s"}`)+
+		`],"additionalLocations":[`+entries(`{"location":"%d%s","gatewayRegionalUrl":"x"}`)+`]}}`))
+	if err != nil || len(b) > 1<<20/6 || len(b) < maxTexts {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}
+
 // The last exchange of a recording ends a restore with the whole service. Up to 2016-10-10 the gateway's address had another name.
 func TestSettingsOfTheRecordedServices(t *testing.T) {
 	for file, want := range map[string]string{

@@ -136,11 +136,10 @@ func checkTarget(i Intent, f Facts, _ time.Time) Finding {
 	switch {
 	case f.Target.Verdict == OK:
 		return pass("%s exists", name)
-	case f.Target.Verdict != No || f.Target.Error == nil || f.Target.Error.Status != 404:
-		if f.Target.Verdict == No {
-			return fail("%s cannot be read: %s", name, f.Target.why())
-		}
+	case f.Target.Verdict != No || f.Target.Error == nil, f.Target.Error.Code == "Http404": // a 404 in no words of ARM's is a proxy's
 		return unsure("%s could not be read: %s", name, f.Target.why())
+	case f.Target.Error.Status != 404:
+		return fail("%s cannot be read: %s", name, f.Target.why())
 	case f.Deleted == Yes:
 		return fail("%s was deleted and can be brought back: az rest --method put --url '%s?api-version=%s' --body '{\"location\":%q,\"properties\":{\"restore\":true,\"publisherEmail\":\"EMAIL\",\"publisherName\":\"NAME\"},\"sku\":%s}'",
 			name, i.Target.ResourceID, f.APIVersion, f.region(i), f.skuJSON())

@@ -154,7 +154,7 @@ func steps(i Intent, f Facts) []string {
 	}
 	wait := time.Duration(i.MaxWait)
 	if i.Kind == KindFailover {
-		list = append(list, fmt.Sprintf("suspend the warm standby of the pair %s", PairName(i.Source.Name, i.Target.Name)))
+		list = append(list, fmt.Sprintf("stop warm syncs of the pair %s", PairName(i.Source.Name, i.Target.Name)))
 	}
 	if use, _ := i.final(f); use {
 		list = append(list, fmt.Sprintf("back %s up once more, for at most %s", i.Source.Name, wait))

@@ -68,6 +68,7 @@ func TestEachCheckFindsWhatItIsFor(t *testing.T) {
 			f.Target = Answer{Verdict: No, Error: &Error{Code: "AuthorizationFailed", Status: 403}}
 		}, "target", Fail, "AuthorizationFailed"},
 		"target out of reach":           {KindFailover, func(i *Intent, f *Facts) { f.Target = Answer{Verdict: Later, Reason: "timeout"} }, "target", Unseen, "timeout"},
+		"a proxy's 404":                 {KindFailover, func(i *Intent, f *Facts) { f.Target = Answer{Verdict: No, Error: &Error{Code: "Http404", Status: 404}} }, "target", Unseen, "Http404"},
 		"v2 tier":                       {KindFailover, func(i *Intent, f *Facts) { f.Target.Service.SKU = "StandardV2" }, "tier", Fail, "StandardV2"},
 		"Consumption":                   {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.SKU = "Consumption" }, "tier", Fail, "Consumption"},
 		"workspaces":                    {KindRestore, func(i *Intent, f *Facts) { f.Workspaces = 2 }, "workspaces", Fail, "2 workspaces"},

@@ -187,6 +187,10 @@ func TestThePairOfAFailover(t *testing.T) {
 	if _, refusal := failedOver.Admit(warm); refusal == nil {
 		t.Error("a warm sync would overwrite the active instance")
 	}
+	unsure, _ := begun.After(end(newRestore(nil), Unknown))
+	if _, refusal := unsure.Admit(warm); refusal == nil || refusal.Code != "StandbySuspended" {
+		t.Errorf("after a failover that ended unknown the standby is perhaps production: %v", refusal)
+	}
 	if _, refusal := p.Admit(warm); refusal != nil {
 		t.Errorf("a warm sync before any failover: %v", refusal)
 	}
@@ -247,6 +251,13 @@ func TestTheNewestGoodPointAfterARestoreIsTheRestoredOne(t *testing.T) {
 	restore.Phase, restore.Outcome, restore.EndedAt = Done, Succeeded, t0.Add(20*time.Minute)
 	restore.Legs[0].Outcome, restore.Legs[0].Attempt, restore.Legs[0].PostedAt = Succeeded, 1, t0
 	before, safety, after := good("before", t0.Add(-time.Hour), false), good("safety", t0.Add(-time.Minute), true), good("after", t0.Add(time.Hour), false)
+	var undone ServiceState // a restore that failed after its safety backup
+	for _, op := range []Operation{before, safety} {
+		undone, _ = undone.After(op, "contoso-us")
+	}
+	if undone.NewestGood.ID != before.PointID() {
+		t.Errorf("a safety backup counts: %+v", undone.NewestGood)
+	}
 	orders := [][]Operation{{before, safety, restore}, {restore, before, safety}, {safety, restore, before, restore}}
 	for _, order := range orders {
 		var s ServiceState

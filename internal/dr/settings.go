@@ -29,7 +29,7 @@ type Settings struct {
 
 // HostName is one name that an instance answers to.
 type HostName struct {
-	Type string `json:"type"` // Proxy, Portal, DeveloperPortal, Management, Scm
+	Type string `json:"type"` // Proxy, Portal, DeveloperPortal, Management, Scm, ConfigurationApi
 	Name string `json:"name"`
 	// Custom: not one of the platform's own names.
 	Custom bool `json:"custom,omitempty"`
@@ -77,8 +77,8 @@ func NotCovered(from, to *Settings) []string {
 			tell("CA certificate %s", c)
 		}
 	}
-	if from.Network != to.Network {
-		tell("virtual network: %s there, %s here", orNone(from.Network), orNone(to.Network))
+	if from.Network != "" && to.Network != "" && from.Network != to.Network { // old api-versions do not tell
+		tell("virtual network: %s there, %s here", from.Network, to.Network)
 	}
 	if from.SystemIdentity && !to.SystemIdentity {
 		tell("system-assigned identity: here is none")

@@ -15,12 +15,12 @@ import (
 func TestATickBacksEveryServiceUpOnce(t *testing.T) {
 	w := newWorld(t, "contoso-eu", "contoso-us")
 	for range 3 { // the timer, again, and the watchdog
-		if err := w.e.SendTicks(t.Context()); err != nil {
+		if err := w.e.SendTicks(t.Context(), dr.KindBackup); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.run(time.Hour)
-	if err := w.e.SendTicks(t.Context()); err != nil {
+	if err := w.e.SendTicks(t.Context(), dr.KindBackup); err != nil {
 		t.Fatal(err)
 	}
 	w.run(time.Hour)
@@ -31,7 +31,7 @@ func TestATickBacksEveryServiceUpOnce(t *testing.T) {
 		}
 	}
 	w.now = t0.Add(24*time.Hour - 20*time.Second) // timers fire a little early
-	if err := w.e.SendTicks(t.Context()); err != nil {
+	if err := w.e.SendTicks(t.Context(), dr.KindBackup); err != nil {
 		t.Fatal(err)
 	}
 	w.run(time.Hour)
@@ -69,7 +69,7 @@ func TestATickThatNoPlanHasIsDropped(t *testing.T) {
 
 func TestATickIsFinishedAfterAnOutage(t *testing.T) {
 	w := newWorld(t, "contoso-a", "contoso-b", "contoso-c")
-	if err := w.e.SendTicks(t.Context()); err != nil {
+	if err := w.e.SendTicks(t.Context(), dr.KindBackup); err != nil {
 		t.Fatal(err)
 	}
 	var creates atomic.Int32

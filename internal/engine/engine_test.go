@@ -99,7 +99,7 @@ func TestKilledTwiceAmongOthers(t *testing.T) {
 	for seed := 1; seed <= 150; seed++ {
 		w := newWorld(t, "contoso-eu", "contoso-us")
 		w.backup("contoso-eu")
-		if err := w.e.SendTicks(t.Context()); err != nil {
+		if err := w.e.SendTicks(t.Context(), dr.KindBackup); err != nil {
 			t.Fatal(err)
 		}
 		w.calls = 0

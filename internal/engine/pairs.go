@@ -59,24 +59,37 @@ func (f Fleet) couple(a, b string) (couple, bool) {
 	return couple{}, false
 }
 
-// pair reads what is recorded of a couple. A failover that ran without the state storage has left its record beside the backups only, so that is
-// looked at as well; if it cannot be, the error says so and the pair is what the state storage has.
+// pair is what is recorded of a couple, see settled.
 func (e *Engine) pair(ctx context.Context, c couple) (dr.Pair, error) {
-	p, err := e.Store.Pair(ctx, c.name())
+	p, _, err := e.settled(ctx, c)
+	return p, err
+}
+
+// settled reads what is recorded of a couple, with what a failover brought that is done but has not merged it yet: last, nil when there is none. A
+// failover that ran without the state storage has left its record beside the backups only, so that is looked at as well; if it cannot be, the error is
+// a besideError and the pair is what the state storage has.
+func (e *Engine) settled(ctx context.Context, c couple) (p dr.Pair, last *dr.Operation, err error) {
+	p, err = e.Store.Pair(ctx, c.name())
 	if errors.Is(err, ErrNotFound) {
 		p, err = dr.NewPair(c.home.Name, c.other.Name), nil
 	}
 	if err != nil {
-		return p, err
+		return p, nil, err
+	}
+	if last, err = e.lastFailover(ctx, p); err != nil {
+		return p, nil, err
+	}
+	if last != nil {
+		p, _ = p.After(*last)
 	}
 	beside, err := e.Vault.Role(ctx, c.storage, c.name())
 	if errors.Is(err, ErrNotFound) {
-		return p, nil
+		return p, last, nil
 	}
 	if err != nil {
-		return p, &besideError{err}
+		return p, last, &besideError{err}
 	}
-	return p.Newer(beside), nil
+	return p.Newer(beside), last, nil
 }
 
 // besideError says that the copy of a pair's record could not be read.
@@ -93,7 +106,7 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 	if !ok {
 		return dr.Answer{Verdict: dr.No, Error: dr.Failure("NotAPair", fmt.Sprintf("%s and %s are no longer a pair of the fleet", op.Source(), op.Service))}, nil
 	}
-	seen, err := e.pair(ctx, c)
+	seen, last, err := e.settled(ctx, c)
 	if beside := (*besideError)(nil); errors.As(err, &beside) && op.Recovery.Role == dr.Switch {
 		e.Log.WarnContext(ctx, "the copy of the pair's record beside the backups cannot be read; going by the state storage alone", "pair", c.name(), "error", err)
 		err = nil
@@ -107,17 +120,14 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 	if displaced, err := e.displaced(ctx, op.Source(), c); err != nil || displaced != nil {
 		return dr.Answer{Verdict: dr.No, Error: displaced}, err
 	}
-	before, err := e.lastFailover(ctx, seen, op.ID)
-	if err != nil {
-		return dr.Answer{}, err
-	}
 	var refusal *dr.Error
 	err = e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
 		was := p
-		p = c.recorded(p).Newer(seen)
-		if before != nil {
-			p, _ = p.After(*before)
+		p = c.recorded(p)
+		if last != nil {
+			p, _ = p.After(*last)
 		}
+		p = p.Newer(seen)
 		p, refusal = p.Admit(op)
 		return p, p != was && (p.BusyBy != was.BusyBy || p.ChangedAt != was.ChangedAt)
 	})
@@ -155,10 +165,9 @@ func (c couple) recorded(p dr.Pair) dr.Pair {
 	return p
 }
 
-// lastFailover is the failover that a pair still takes for being at work although it is done: what it brought has to be merged first. nil: there
-// is none.
-func (e *Engine) lastFailover(ctx context.Context, p dr.Pair, but string) (*dr.Operation, error) {
-	if p.BusyBy == "" || p.BusyBy == but {
+// lastFailover is the failover that a pair still takes for being at work although it is done. nil: there is none.
+func (e *Engine) lastFailover(ctx context.Context, p dr.Pair) (*dr.Operation, error) {
+	if p.BusyBy == "" {
 		return nil, nil
 	}
 	other, _, err := e.Store.Operation(ctx, p.BusyBy)
@@ -249,11 +258,7 @@ func (e *Engine) Rearm(ctx context.Context, service, active, by, reason string) 
 }
 
 func (e *Engine) rearm(ctx context.Context, c couple, active, by string) (dr.Pair, error) {
-	seen, err := e.pair(ctx, c)
-	if err != nil {
-		return seen, err
-	}
-	before, err := e.lastFailover(ctx, seen, "")
+	seen, last, err := e.settled(ctx, c)
 	if err != nil {
 		return seen, err
 	}
@@ -261,10 +266,11 @@ func (e *Engine) rearm(ctx context.Context, c couple, active, by string) (dr.Pai
 	var next dr.Pair
 	now := e.Now()
 	err = e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
-		p = c.recorded(p).Newer(seen)
-		if before != nil {
-			p, _ = p.After(*before)
+		p = c.recorded(p)
+		if last != nil {
+			p, _ = p.After(*last)
 		}
+		p = p.Newer(seen)
 		next, refusal = p.Rearm(e.Fleet.named(active).Name, by, now)
 		return next, refusal == nil
 	})

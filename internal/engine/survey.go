@@ -254,8 +254,8 @@ func (e *Engine) await(ctx context.Context, op dr.Operation) dr.Answer {
 	case was.Outcome != dr.Succeeded:
 		return dr.Answer{Verdict: dr.No, Error: was.Error}
 	}
-	for _, made := range dr.Points(was) {
-		p, err := e.Store.Point(ctx, made.Service, made.ID)
+	if made := dr.Points(was); len(made) > 0 {
+		p, err := e.Store.Point(ctx, made[0].Service, made[0].ID)
 		if err == nil {
 			return dr.Answer{Verdict: dr.OK, Point: &p}
 		}

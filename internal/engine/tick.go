@@ -19,6 +19,7 @@ const drills = "~drills"
 // job is what a tick carries out: the backups of a plan, or the drills.
 type job struct {
 	name     string
+	kind     dr.Kind // of its operations
 	schedule dr.Schedule
 	spread   time.Duration
 	// work lists the operations of a tick.
@@ -28,12 +29,12 @@ type job struct {
 func (e *Engine) jobs() []job {
 	var list []job
 	for _, p := range e.Fleet.Plans {
-		list = append(list, job{name: p.Name, schedule: p.Schedule, spread: p.Spread, work: func(ctx context.Context, r Request, tick, now time.Time) ([]dr.Operation, error) {
+		list = append(list, job{name: p.Name, kind: dr.KindBackup, schedule: p.Schedule, spread: p.Spread, work: func(ctx context.Context, r Request, tick, now time.Time) ([]dr.Operation, error) {
 			return e.backups(ctx, p, r, tick, now)
 		}})
 	}
 	if e.Fleet.Drills.String() != "" && slices.ContainsFunc(e.Fleet.Services, func(s Service) bool { return s.Drill != nil }) {
-		list = append(list, job{name: drills, schedule: e.Fleet.Drills, work: e.drills})
+		list = append(list, job{name: drills, kind: dr.KindDrill, schedule: e.Fleet.Drills, work: e.drills})
 	}
 	return list
 }
@@ -81,18 +82,20 @@ func (e *Engine) drills(_ context.Context, r Request, tick, now time.Time) ([]dr
 	return ops, nil
 }
 
-// SendTicks sends a tick message for each job whose time has come and was not carried out yet.
-func (e *Engine) SendTicks(ctx context.Context) error {
+// SendTicks sends a tick message for each job of a kind whose time has come and was not carried out yet. The timer of one kind leaves the other
+// alone: a job that never ran is always due, and the first night would begin with a drill of what is not backed up yet.
+func (e *Engine) SendTicks(ctx context.Context, kind dr.Kind) error {
+	jobs := slices.DeleteFunc(e.jobs(), func(j job) bool { return j.kind != kind })
 	// That a job that never ran is about to is written down first: otherwise the watchdog would take it for a new one.
-	return e.sendTicks(ctx, func(j job, due time.Time) (send bool, err error) {
+	return e.sendTicks(ctx, jobs, func(j job, due time.Time) (send bool, err error) {
 		return true, e.Store.MoveTick(ctx, j.name, due.Add(-time.Second))
 	})
 }
 
 // sendTicks asks first about a job that never ran.
-func (e *Engine) sendTicks(ctx context.Context, first func(job, time.Time) (send bool, err error)) error {
+func (e *Engine) sendTicks(ctx context.Context, jobs []job, first func(job, time.Time) (send bool, err error)) error {
 	var errs []error
-	for _, j := range e.jobs() {
+	for _, j := range jobs {
 		due := dr.DueTick(j.schedule, e.Now())
 		last, err := e.Store.LastTick(ctx, j.name)
 		send := due.After(last)

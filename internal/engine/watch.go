@@ -21,7 +21,7 @@ func (e *Engine) Watch(ctx context.Context) error {
 	}
 	errs = append(errs, e.freeLocks(ctx))
 	// A plan that never ran is not started here: a new deployment would back up at once, in the middle of the day.
-	errs = append(errs, e.sendTicks(ctx, func(j job, due time.Time) (send bool, err error) {
+	errs = append(errs, e.sendTicks(ctx, e.jobs(), func(j job, due time.Time) (send bool, err error) {
 		return false, e.Store.MoveTick(ctx, j.name, due)
 	}))
 	e.Log.InfoContext(ctx, "watchdog", "inFlight", len(markers))

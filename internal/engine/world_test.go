@@ -86,7 +86,7 @@ type instance struct {
 
 func newWorld(t *testing.T, services ...string) *world {
 	w := &world{t: t, now: t0, sent: map[string]time.Time{}, events: map[string][]dr.Event{}, killAt: map[int]bool{}, services: map[string]*instance{}, asleep: map[string]bool{}, groups: "northeurope", takes: 5 * time.Minute}
-	w.store = memstore.New(func() time.Time { return w.now })
+	w.store = memstore.New(w.clock)
 	w.store.Backups(nightly)
 	w.hook = func(string, string) error { return w.call() }
 	w.store.Fail(w.hook)
@@ -102,7 +102,7 @@ func newWorld(t *testing.T, services ...string) *world {
 	fleet.Storages = []engine.Storage{{Storage: nightly, Access: dr.Access{Mode: "storageKey"}}}
 	w.e = &engine.Engine{
 		Store: w.store, Vault: w.store.Vault, ARM: w, Gateways: w, Bus: w, Fleet: fleet, Timing: dr.DefaultTiming(), APIVersion: "2024-05-01",
-		Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler),
+		Now: w.clock, Log: slog.New(slog.DiscardHandler),
 		Nonce: func() string {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -111,6 +111,12 @@ func newWorld(t *testing.T, services ...string) *world {
 		},
 	}
 	return w
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
 }
 
 func (w *world) add(name string) {
@@ -135,7 +141,7 @@ func (w *world) call() error {
 		w.mu.Unlock()
 		kill := w.intrude()
 		w.mu.Lock()
-		w.dead = kill
+		w.dead = w.dead || kill
 	}
 	if w.dead {
 		return errKilled

@@ -25,8 +25,15 @@ func (c credential) GetToken(_ context.Context, o policy.TokenRequestOptions) (a
 	return azcore.AccessToken{Token: token, ExpiresOn: expires}, nil
 }
 
-// official is Microsoft's own client, asking a stand-in that lives by the real clock.
+// official is Microsoft's own client for services.
 func official(t *testing.T, change func(*arm.Config)) (*bench, *armapimanagement.ServiceClient) {
+	t.Helper()
+	b, factory := officials(t, change)
+	return b, factory.NewServiceClient()
+}
+
+// officials are Microsoft's own clients, asking a stand-in that lives by the real clock.
+func officials(t *testing.T, change func(*arm.Config)) (*bench, *armapimanagement.ClientFactory) {
 	t.Helper()
 	b := newBench(t, func(c *arm.Config) {
 		c.Now, c.RetryAfter = time.Now, -1 // without Retry-After the client polls as often as it is told to
@@ -34,7 +41,7 @@ func official(t *testing.T, change func(*arm.Config)) (*bench, *armapimanagement
 		change(c)
 	})
 	b.clock.set(time.Now())
-	client, err := armapimanagement.NewServiceClient("00000000-0000-0000-0000-000000000000", credential{b}, &azarm.ClientOptions{ClientOptions: policy.ClientOptions{
+	factory, err := armapimanagement.NewClientFactory("00000000-0000-0000-0000-000000000000", credential{b}, &azarm.ClientOptions{ClientOptions: policy.ClientOptions{
 		Cloud:                           cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: b.url, Audience: audience}}},
 		InsecureAllowCredentialWithHTTP: true,
 		Retry:                           policy.RetryOptions{MaxRetries: -1},
@@ -42,7 +49,7 @@ func official(t *testing.T, change func(*arm.Config)) (*bench, *armapimanagement
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b, client
+	return b, factory
 }
 
 // finish polls as often as possible (PollUntilDone waits at least a second between two polls).

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,13 +13,16 @@ import (
 	"apim-dr/internal/standin/identity"
 )
 
-// Config says what there is and how it behaves. Now, Tokens and Services are for New only, the rest can be changed at any time (Change).
+// Config says what there is and how it behaves. Now, Tokens, Services and Deleted are for New only, the rest can be changed at any time
+// (Change).
 type Config struct {
 	Now      func() time.Time
 	Tokens   *identity.Issuer
 	Audience string   // of accepted tokens; empty: https://management.azure.com
 	Actions  []string // what callers may do, such as "Microsoft.ApiManagement/service/read", * at the end for all below; nil: everything
 	Services []Service
+	Deleted  []Service          // soft-deleted when the server starts; only ID and Location count
+	Groups   map[string]string  // location of each resource group, by name; others are not found
 	Accounts map[string]Account // by the bare name that a request's storageAccount gives
 
 	// How long operations take by Now; 0: they have ended when first asked about. UpdateDuration is that of create, update and delete.
@@ -45,10 +49,18 @@ type Service struct {
 
 	MinAPIVersion       string   // older api-versions are refused; empty: none is
 	ProvisioningState   string   // when idle; empty: Succeeded
-	GatewayURL          string   // empty: https://<name>.azure-api.net
+	GatewayURL          string   // empty: https://<name>.azure-api.net; plain http, which is a GatewayHandler's, in all regions
 	HostNames           []string // custom gateway hostnames
+	PortalHostNames     []string // custom hostnames of the developer portal
 	AdditionalLocations []string
 	Tags                map[string]string
+	SystemIdentity      bool              // what it may do is for Account.Trusted to say
+	UserIdentities      map[string]string // client ids, by ARM id
+	Certificates        []string          // custom CA certificates, as store and thumbprint: "Root 0A1B"
+	Network             string            // External or Internal; empty: None
+	Subnet              string            // ARM id
+	Protocols           map[string]string // customProperties that differ from the recorded ones, by their whole name
+	Workspaces          int
 	// Content stands for APIs, policies and so on: a backup keeps it, a restore replaces it.
 	Content string
 }
@@ -77,13 +89,19 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil || cfg.Tokens == nil {
 		return nil, errors.New("arm: Config.Now and Config.Tokens are needed")
 	}
-	s := &Server{cfg: cfg, services: map[string]*service{}, gone: map[string]bool{}, failNext: map[failKey]*Error{}}
+	s := &Server{cfg: cfg, services: map[string]*service{}, gone: map[string]deleted{}, failNext: map[failKey]*Error{}}
 	for _, d := range cfg.Services {
 		v, err := newService(d, cfg.Now())
 		if err != nil {
 			return nil, err
 		}
 		s.services[strings.ToLower(d.ID)] = v
+	}
+	for _, d := range cfg.Deleted {
+		if !serviceID.MatchString(d.ID) {
+			return nil, fmt.Errorf("arm: deleted service %q: the full resource id is needed", d.ID)
+		}
+		s.gone[strings.ToLower(d.ID)] = deleted{d, cfg.Now()}
 	}
 	return s, nil
 }

@@ -124,7 +124,7 @@ func replay(t *testing.T, list []exchange) {
 	b := newBench(t, func(c *arm.Config) {
 		c.BaseURL = audience
 		c.BackupDuration, c.RestoreDuration = length(posts[0], posts[1]-1), length(posts[1], len(list)-1)
-		c.Services = []arm.Service{{ID: end["id"].(string), Location: end["location"].(string), SKU: "Developer", Capacity: 1}}
+		c.Services = []arm.Service{{ID: end["id"].(string), Location: end["location"].(string), SKU: "Developer", Capacity: 1, SystemIdentity: end["identity"] != nil}}
 		c.Accounts[list[0].RequestBody["storageAccount"].(string)] = c.Accounts["contosobackups"]
 	})
 	b.makeContainer(list[0].RequestBody["containerName"].(string))

@@ -45,6 +45,10 @@ func serviceLocked(name string) *Error { // recorded: no Retry-After
 	return &Error{Status: http.StatusConflict, Code: "ServiceLocked", Message: "The API Service " + name + " is transitioning at this time. Please try the request again later."}
 }
 
+func notInTier(sku string) *Error {
+	return badRequest("MethodNotAllowedInPricingTier", "Method not allowed in %s pricing tier", sku)
+}
+
 // ActivationFailed is the recorded failure of a create, told by its poll.
 func ActivationFailed(correlation string, at time.Time) *Error {
 	return badRequest("ActivationFailed", "Unable to activate API service at this time. Please open a support case for your API management service using the Azure portal."+

@@ -45,6 +45,7 @@ func (s *Server) write(c *call, v *service) *Error {
 	}
 	apply(v)
 	s.services[strings.ToLower(c.id)] = v
+	delete(s.gone, strings.ToLower(c.id))
 	body := v.resource(c.version, s.cfg.Now())
 	body["properties"].(map[string]any)["targetProvisioningState"] = "Activating"
 	op := s.begin(c, v, "Act", "Activating")
@@ -73,20 +74,28 @@ func (s *Server) remove(c *call, v *service) *Error {
 	defer s.mu.Unlock()
 	return s.change(c, v, "Deleting", func(v *service) {
 		delete(s.services, strings.ToLower(v.ID))
-		s.gone[strings.ToLower(v.ID)] = true
+		s.gone[strings.ToLower(v.ID)] = deleted{v.Service, s.cfg.Now()}
 	})
 }
 
 // Content is what a service, given by name, holds now: Service.Content or what a restore put in its place; empty for one that is not there.
 func (s *Server) Content(service string) string {
+	if v := s.named(service); v != nil {
+		return v.Content
+	}
+	return ""
+}
+
+// named is a copy of a service, nil when it is not there.
+func (s *Server) named(name string) *Service {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range s.services {
-		if strings.EqualFold(v.name, service) {
-			return v.Content
+		if strings.EqualFold(v.name, name) {
+			return new(v.Service)
 		}
 	}
-	return ""
+	return nil
 }
 
 // Operations are all operations so far, oldest first. One that is due has not ended here before a request, or the real clock, ended it.

@@ -100,7 +100,7 @@ func (s *Server) backupOrRestore(c *call, v *service) *Error {
 	s.mu.Unlock()
 	// A restore into a v2 tier is accepted and fails at its end (reported); a backup there is refused.
 	if sku == "Consumption" || c.verb == Backup && strings.HasSuffix(sku, "V2") {
-		return badRequest("MethodNotAllowedInPricingTier", "Method not allowed in %s pricing tier", sku)
+		return notInTier(sku)
 	}
 	if e := cfg.reach(c.ctx, v.name, c.verb, p); e != nil {
 		return e

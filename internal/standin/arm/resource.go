@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -74,7 +75,7 @@ func (v *service) resource(version string, now time.Time) map[string]any {
 	raw, _ := shapes.ReadFile("shapes/" + file)
 	var body map[string]any
 	if err := json.Unmarshal([]byte(strings.NewReplacer("{id}", v.ID, "{name}", v.name, "{location}", v.Location, "{region}", region(v.Location),
-		"{gateway}", v.GatewayURL, "{created}", v.created.UTC().Format("2006-01-02T15:04:05.0000000Z")).Replace(string(raw))), &body); err != nil {
+		"{gateway}", v.GatewayURL, "{regional}", v.regional(v.Location), "{created}", v.created.UTC().Format("2006-01-02T15:04:05.0000000Z")).Replace(string(raw))), &body); err != nil {
 		panic(err) // a value with a quote in it
 	}
 	props := body["properties"].(map[string]any)
@@ -101,21 +102,73 @@ func (v *service) resource(version string, now time.Time) map[string]any {
 	var locations []any
 	for _, l := range v.AdditionalLocations {
 		locations = append(locations, map[string]any{"location": l, "sku": map[string]any{"name": v.SKU, "capacity": v.Capacity},
-			"gatewayRegionalUrl": "https://" + v.name + "-" + region(l) + "-01.regional.azure-api.net", "disableGateway": false})
+			"gatewayRegionalUrl": v.regional(l), "disableGateway": false})
 		set("additionalLocations", locations)
 	}
 	hosts := props["hostnameConfigurations"].([]any)
-	for _, name := range v.HostNames {
-		host := map[string]any{"type": "Proxy"}
+	for i, name := range slices.Concat(v.HostNames, v.PortalHostNames) {
+		host := map[string]any{}
 		if len(hosts) > 0 {
 			host = maps.Clone(hosts[0].(map[string]any))
 			host["certificateSource"], host["defaultSslBinding"] = "Custom", false
 		}
-		host["hostName"] = name
+		host["type"], host["hostName"] = "Proxy", name
+		if i >= len(v.HostNames) {
+			host["type"] = "DeveloperPortal"
+		}
 		hosts = append(hosts, host)
 	}
 	set("hostnameConfigurations", hosts)
+	v.settings(props, set)
 	return body
+}
+
+// settings shows what is configured of identity, certificates, network and protocols.
+func (v *service) settings(props map[string]any, set func(string, any)) {
+	var kinds []string
+	identity := map[string]any{}
+	if v.SystemIdentity { // recorded
+		kinds = append(kinds, "SystemAssigned")
+		identity["principalId"], identity["tenantId"] = uuid("principal", v.ID), uuid("tenant")
+	}
+	if len(v.UserIdentities) > 0 {
+		kinds = append(kinds, "UserAssigned")
+		users := map[string]any{}
+		for id, client := range v.UserIdentities {
+			users[id] = map[string]any{"principalId": uuid("principal", id), "clientId": client}
+		}
+		identity["userAssignedIdentities"] = users
+	}
+	set("identity", nil)
+	if identity["type"] = strings.Join(kinds, ", "); len(kinds) > 0 {
+		set("identity", identity)
+	}
+	var certificates []any
+	for _, c := range v.Certificates {
+		store, thumbprint, _ := strings.Cut(c, " ")
+		certificates = append(certificates, map[string]any{"encodedCertificate": nil, "certificatePassword": nil, "storeName": store,
+			"certificate": map[string]any{"expiry": "2030-01-01T00:00:00+00:00", "thumbprint": thumbprint, "subject": "CN=Contoso"}})
+		set("certificates", certificates)
+	}
+	if v.Network != "" {
+		set("virtualNetworkType", v.Network)
+	}
+	if v.Subnet != "" {
+		set("virtualNetworkConfiguration", map[string]any{"vnetid": uuid("vnet", v.Subnet), "subnetname": nil, "subnetResourceId": v.Subnet})
+	}
+	if p, ok := props["customProperties"].(map[string]any); ok {
+		for name, value := range v.Protocols {
+			p[name] = value
+		}
+	}
+}
+
+// regional is the address of the gateway in a region, as recorded; on this machine all regions have one.
+func (v *service) regional(location string) string {
+	if strings.HasPrefix(v.GatewayURL, "http://") {
+		return v.GatewayURL
+	}
+	return "https://" + v.name + "-" + region(location) + "-01.regional.azure-api.net"
 }
 
 // region is a location's short form: "West Europe" is westeurope.

@@ -20,20 +20,30 @@ import (
 type Verb string
 
 const (
-	Read    Verb = "read" // GET of a service
-	Poll    Verb = "poll" // GET of an operation
-	Backup  Verb = "backup"
-	Restore Verb = "restore"
-	Write   Verb = "write" // PUT and PATCH of a service
-	Delete  Verb = "delete"
-	Other   Verb = "other" // nothing that is served here
+	Read           Verb = "read" // GET of a service
+	Poll           Verb = "poll" // GET of an operation
+	Backup         Verb = "backup"
+	Restore        Verb = "restore"
+	Write          Verb = "write" // PUT and PATCH of a service
+	Delete         Verb = "delete"
+	ListWorkspaces Verb = "workspaces" // of a service
+	ListDeleted    Verb = "deleted"    // services of a subscription
+	ReadGroup      Verb = "group"      // GET of a resource group
+	Gateway        Verb = "gateway"    // GET from a service's gateway, see GatewayHandler
+	Other          Verb = "other"      // nothing that is served here
 )
 
 // actions are what a caller must be allowed to do.
-var actions = map[Verb]string{Read: "read", Poll: "operationresults/read", Backup: "backup/action", Restore: "restore/action", Write: "write", Delete: "delete"}
+var actions = map[Verb]string{
+	Read: "Microsoft.ApiManagement/service/read", Poll: "Microsoft.ApiManagement/service/operationresults/read",
+	Backup: "Microsoft.ApiManagement/service/backup/action", Restore: "Microsoft.ApiManagement/service/restore/action",
+	Write: "Microsoft.ApiManagement/service/write", Delete: "Microsoft.ApiManagement/service/delete",
+	ListWorkspaces: "Microsoft.ApiManagement/service/workspaces/read", ListDeleted: "Microsoft.ApiManagement/deletedservices/read",
+	ReadGroup: "Microsoft.Resources/subscriptions/resourceGroups/read",
+}
 
 // routes are what may follow a service's id, and the method.
-var routes = map[string]Verb{"GET": Read, "PUT": Write, "PATCH": Write, "DELETE": Delete, "POST backup": Backup, "POST restore": Restore}
+var routes = map[string]Verb{"GET": Read, "PUT": Write, "PATCH": Write, "DELETE": Delete, "POST backup": Backup, "POST restore": Restore, "GET workspaces": ListWorkspaces}
 
 // Request is one request as it was answered, for tests.
 type Request struct {
@@ -50,7 +60,7 @@ type Server struct {
 	mu         sync.Mutex
 	cfg        Config
 	services   map[string]*service // by id in lower case
-	gone       map[string]bool     // deleted services, likewise
+	gone       map[string]deleted  // soft-deleted services, likewise
 	operations []*operation
 	requests   []Request
 	faults     []*Fault
@@ -64,7 +74,7 @@ type call struct {
 	w                    http.ResponseWriter
 	r                    *http.Request
 	body                 []byte
-	id, group, service   string // from the path
+	id, group, service   string // from the path; id is what the action is over
 	verb                 Verb
 	operation            string // id, of a poll
 	status               bool   // a poll whose answer has the state in its body
@@ -111,6 +121,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *call) route() {
 	c.verb = Other
 	p := strings.FieldsFunc(c.r.URL.Path, func(r rune) bool { return r == '/' })
+	if c.around("/" + strings.Join(p, "/")) {
+		return
+	}
 	if len(p) < 8 || !serviceID.MatchString("/"+strings.Join(p[:8], "/")) {
 		return
 	}
@@ -152,7 +165,7 @@ func (s *Server) admit(c *call) *Error {
 		audience = "https://management.azure.com"
 	}
 	err := s.cfg.Tokens.Verify(token, audience)
-	action := "Microsoft.ApiManagement/service/" + actions[c.verb]
+	action := actions[c.verb]
 	switch {
 	case errors.Is(err, identity.ErrMissing):
 		return c.challenge("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
@@ -193,7 +206,8 @@ func (s *Server) serve(c *call) *Error {
 		s.settle(c.ctx, op)
 	}
 	s.mu.Lock()
-	v, gone, minimum := s.services[key], s.gone[key], ""
+	v, minimum := s.services[key], ""
+	_, gone := s.gone[key]
 	if v != nil {
 		minimum = v.MinAPIVersion
 	}
@@ -205,6 +219,10 @@ func (s *Server) serve(c *call) *Error {
 		return badRequest("InvalidApiVersionParameter", "API version query parameter is not specified or was specified incorrectly.  Supported versions: %s and later", minimum)
 	case c.verb == Poll:
 		return s.poll(c)
+	case c.verb == ReadGroup:
+		return s.readGroup(c)
+	case c.verb == ListDeleted:
+		return s.listDeleted(c)
 	case c.verb == Write && (v != nil || c.r.Method == http.MethodPut):
 		return s.write(c, v)
 	case v == nil && gone:
@@ -213,6 +231,8 @@ func (s *Server) serve(c *call) *Error {
 		return frontDoor(http.StatusNotFound, "ResourceNotFound", "The Resource 'Microsoft.ApiManagement/service/%s' under resource group '%s' was not found.", c.service, c.group)
 	case c.verb == Delete:
 		return s.remove(c, v)
+	case c.verb == ListWorkspaces:
+		return s.listWorkspaces(c, v)
 	case c.verb != Read:
 		return s.backupOrRestore(c, v)
 	}

@@ -65,8 +65,17 @@ func (b *bench) restore(id string, pairs ...string) answer {
 	return b.do("GET", location, "")
 }
 
-func TestARestoreBringsTheContentOfTheBackup(t *testing.T) {
-	b := newBench(t, nil)
+func TestARestoreBringsTheContentOfTheBackupAndNothingElse(t *testing.T) {
+	b := newBench(t, func(c *arm.Config) {
+		c.Services[0].HostNames, c.Services[0].Protocols = []string{"api.contoso.com"}, map[string]string{"contoso": "west"}
+		c.Services[1].HostNames, c.Services[1].SystemIdentity = []string{"standby.contoso.com"}, true
+	})
+	settings := func() string {
+		a := b.do("GET", north+current, "")
+		raw, _ := json.Marshal([]any{a.prop("hostnameConfigurations"), a.prop("customProperties"), a.body["identity"], a.body["sku"]})
+		return string(raw)
+	}
+	before := settings()
 	b.backup("contoso-west")
 	b.clock.pass(5 * time.Minute)
 	b.want(b.do("GET", west+current, ""), 200, "")
@@ -76,6 +85,9 @@ func TestARestoreBringsTheContentOfTheBackup(t *testing.T) {
 	if got := b.srv.Content("contoso-north"); got != "apis of west" {
 		t.Errorf("north holds %q", got)
 	}
+	if after := settings(); after != before || !strings.Contains(after, "standby.contoso.com") {
+		t.Errorf("settings %s\nbefore %s", after, before)
+	}
 }
 
 func TestARestoreFailsAtItsEndWhenTheBackupDoesNotFit(t *testing.T) {
@@ -83,18 +95,25 @@ func TestARestoreFailsAtItsEndWhenTheBackupDoesNotFit(t *testing.T) {
 	b.backup("contoso-west")
 	b.clock.pass(5 * time.Minute)
 	b.want(b.do("GET", west+current, ""), 200, "")
-	if _, err := b.blobs.UploadBuffer(t.Context(), b.container, "junk", []byte("junk"), nil); err != nil {
-		t.Fatal(err)
+	for name, data := range map[string]string{"junk": "junk", "empty": ""} {
+		if _, err := b.blobs.UploadBuffer(t.Context(), b.container, name, []byte(data), nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, tt := range []struct{ id, backup, message string }{
 		{group + "contoso-premium", "nightly", "Cannot restore: current SKU is 'Premium', backup SKU is 'Standard'"},
 		{group + "contoso-v2", "nightly", "Cannot restore: current SKU is 'StandardV2', backup SKU is 'Standard'"},
-		{north, "absent", "BlobNotFound"},
-		{north, "junk", "not a valid backup"},
+		{north, "absent", "Cannot restore: backup 'absent': Invalid parameter: The remote server returned an error: BlobNotFound\r\nParameter name: backupContainerName (value: [" + b.container + "])"},
+		{north, "junk", "Cannot restore: 'junk' is not a valid backup"},
+		{north, "empty", "Cannot restore: 'empty' is not a valid backup"},
 	} {
+		before := b.do("GET", tt.id+current, "").body["etag"]
 		a := b.want(b.restore(tt.id, "backupName", tt.backup), 400, "RestoreFailed")
-		if !strings.Contains(a.message(), tt.message) {
+		if a.message() != tt.message {
 			t.Errorf("got %q, want %q", a.message(), tt.message)
+		}
+		if after := b.do("GET", tt.id+current, ""); after.body["etag"] == before || after.prop("provisioningState") != "Succeeded" {
+			t.Errorf("%s: after the failed restore: etag %v as before, or %v", tt.backup, before, after.prop("provisioningState"))
 		}
 	}
 	for _, name := range []string{"north", "premium"} {
@@ -113,8 +132,12 @@ func TestABackupExpiresAfterThirtyDays(t *testing.T) {
 	b.clock.set(made.Add(30*24*time.Hour - time.Second))
 	b.want(b.restore(north), 200, "")
 	b.clock.set(made.Add(30 * 24 * time.Hour))
+	before := b.do("GET", north+current, "").body["etag"]
 	if a := b.want(b.restore(north), 400, "RestoreFailed"); a.message() != "Cannot restore: backup expired" {
 		t.Errorf("got %q", a.message())
+	}
+	if after := b.do("GET", north+current, "").body["etag"]; after == before {
+		t.Errorf("the etag stayed %v", after)
 	}
 }
 

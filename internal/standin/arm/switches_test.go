@@ -329,10 +329,11 @@ func TestNewRefusesWhatIsIncomplete(t *testing.T) {
 	now := time.Now
 	tokens := identity.New([]byte("k"), now)
 	for name, c := range map[string]arm.Config{
-		"no clock":  {Tokens: tokens},
-		"no issuer": {Now: now},
-		"short id":  {Now: now, Tokens: tokens, Services: []arm.Service{{ID: "contoso", Location: "West Europe", SKU: "Basic"}}},
-		"no SKU":    {Now: now, Tokens: tokens, Services: []arm.Service{{ID: west, Location: "West Europe"}}},
+		"no clock":                  {Tokens: tokens},
+		"no issuer":                 {Now: now},
+		"short id":                  {Now: now, Tokens: tokens, Services: []arm.Service{{ID: "contoso", Location: "West Europe", SKU: "Basic"}}},
+		"short id of a deleted one": {Now: now, Tokens: tokens, Deleted: []arm.Service{{ID: "contoso", Location: "West Europe"}}},
+		"no SKU":                    {Now: now, Tokens: tokens, Services: []arm.Service{{ID: west, Location: "West Europe"}}},
 	} {
 		if _, err := arm.New(c); err == nil {
 			t.Errorf("%s: no error", name)

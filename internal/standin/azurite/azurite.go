@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"apim-dr/internal/standin/child"
@@ -119,6 +120,18 @@ func (s *Server) BlobEndpoint(account string) string { return "http://" + s.Addr
 // ConnectionString is that of an account with its key.
 func (s *Server) ConnectionString(account, key string) string {
 	return "DefaultEndpointsProtocol=http;AccountName=" + account + ";AccountKey=" + key + ";BlobEndpoint=" + s.BlobEndpoint(account) + ";"
+}
+
+// Stop ends the process in order and returns when it is gone. Only so does Options.Dir hold everything: Azurite writes its index every five
+// seconds, and at its end. One that does not end within 10 seconds is killed, which is an error.
+func (s *Server) Stop() error {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // gone already: s.done tells
+	select {
+	case <-s.done:
+		return nil
+	case <-time.After(10 * time.Second):
+		return errors.Join(errors.New("azurite did not end within 10 seconds"), s.Close())
+	}
 }
 
 // Close kills the process and returns when it is gone.

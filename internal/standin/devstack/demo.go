@@ -1,141 +1,147 @@
 package devstack
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"apim-dr/internal/standin/arm"
 )
 
-// Story tells on a writer what happens, one line a hop. Its Output is for Options.Output.
-type Story struct {
-	mu    sync.Mutex
-	to    io.Writer
-	begin time.Time
-}
-
-// NewStory begins a story now.
-func NewStory(to io.Writer) *Story { return &Story{to: to, begin: time.Now()} }
-
-// Tell writes one line.
-func (s *Story) Tell(who, format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(s.to, "%8.3fs  %-9s %s\n", time.Since(s.begin).Seconds(), who, fmt.Sprintf(format, args...))
-}
-
-// line is what the story reads of the handler's own log.
-type line struct {
-	Level, Msg, Operation, Service, Trigger, Phase, Outcome, Reason, Error, Verb, Method string
-	Status, Attempt                                                                      int
-}
-
-// Output tells the hops that show in the handler's log lines; warnings and what is no log line it passes on whole.
-func (s *Story) Output(stream, text string) {
-	var l line
-	if json.Unmarshal([]byte(text), &l) != nil {
-		s.Tell(stream, "%s", text)
-		return
-	}
-	switch {
-	case l.Msg == "created":
-		s.Tell("trigger", "%s: backup %s created by %s → queue operations", l.Service, l.Operation, l.Trigger)
-	case l.Msg == "phase" && l.Phase == "starting":
-		s.Tell("operation", "%s: locked, checked, intent saved", l.Service)
-	case l.Msg == "phase" && l.Phase == "running":
-		s.Tell("operation", "%s: accepted, Location saved → queue polls", l.Service)
-	case l.Msg == "phase" && l.Phase == "verifying":
-		s.Tell("operation", "%s: ARM is done; looking at the blob", l.Service)
-	case l.Msg == "phase" && l.Phase == "done":
-		s.Tell("operation", "%s: %s", l.Service, strings.TrimSpace(l.Outcome+" "+l.Reason))
-	case l.Msg == "result published":
-		s.Tell("operation", "%s: event → topic results, lock and marker removed", l.Service)
-	case l.Msg == "ARM answered" && l.Verb != "service":
-		s.Tell("arm", "%s: %s → %d", l.Service, l.Verb, l.Status)
-	case l.Level == "WARN" || l.Level == "ERROR":
-		s.Tell(strings.ToLower(l.Level), "%s: %s %s", cmp.Or(l.Service, "handler"), l.Msg, l.Error)
+// DemoFleet is the fleet of Demo, for a stamp in North Europe: two services, of which one stands by for the other, and an instance for drills.
+func DemoFleet() []Instance {
+	return []Instance{
+		{Name: "contoso-eu", Secondary: "contoso-us", Drill: "contoso-drill", Service: arm.Service{HostNames: []string{"api.contoso.com"}}},
+		{Name: "contoso-us", Service: arm.Service{Location: "East US"}},
+		{Name: "contoso-drill", Service: arm.Service{Location: "North Europe"}, Unlisted: true},
 	}
 }
 
-// Demo lets the nightly timer fire, asks for one more backup over HTTP, and returns when the result event of each has arrived and its blob
-// was seen; an error when that takes longer than within. Each event is written to events as one line of CloudEvents JSON.
-// The URL is that of the last operation.
-func (s *Stack) Demo(ctx context.Context, story *Story, services []string, events io.Writer, within time.Duration) (url string, err error) {
+// A failover is polled twice, and the machine has almost a whole poll interval to spare.
+const (
+	demoRestore = 6 * time.Second
+	demoPoll    = 3 * time.Second
+)
+
+// Demo shows on a stack with DemoFleet a night of backups, one more over HTTP, a failover and a drill, and returns when the result event of each has
+// arrived and ARM, the storage and the gateways show the same; an error when not, or not within that time. Each event is written to events as
+// one line of CloudEvents JSON. The URL is that of the last operation.
+func (s *Stack) Demo(ctx context.Context, story *Story, events io.Writer, within time.Duration) (url string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	c := s.open(ctx, story, events)
+	defer c.leave()
+	s.ARM.Change(func(c *arm.Config) { c.BackupDuration, c.RetryAfter = 2*time.Second, time.Second })
 	story.Tell("timer", "BackupSchedule fires")
 	if err := s.Host.Invoke(ctx, "BackupSchedule"); err != nil {
 		return "", err
 	}
-	if err := s.expect(ctx, story, len(services), "timer", events); err != nil {
-		return "", err
-	}
-	story.Tell("http", "POST /api/backups {service: %s}", services[0])
-	resp, err := s.Post(ctx, "/api/backups", fmt.Sprintf(`{"service":%q,"reason":"before a change"}`, services[0]), nil)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusAccepted {
-		body, _ := io.ReadAll(resp.Body)
-		return "", fmt.Errorf("POST /api/backups: %s %s", resp.Status, body)
-	}
-	story.Tell("http", "202, Location %s, Retry-After %s", resp.Header.Get("Location"), resp.Header.Get("Retry-After"))
-	return s.Host.URL() + resp.Header.Get("Location"), s.expect(ctx, story, 1, "http", events)
-}
-
-// expect receives n different events of operations that trigger started, each a success whose blob is there.
-func (s *Stack) expect(ctx context.Context, story *Story, n int, trigger string, events io.Writer) error {
-	seen := map[string]bool{}
-	var wrong error
-	err := s.Events(ctx, func(e Event) bool {
-		if seen[e.ID] {
-			return true
+	for _, service := range []string{"contoso-eu", "contoso-us"} {
+		if _, err := c.backedUp(ctx, service, "timer"); err != nil {
+			return "", err
 		}
-		seen[e.ID] = true
-		wrong = errors.Join(wrong, s.check(ctx, e, trigger))
-		wrong = errors.Join(wrong, story.Event(e, events))
-		return len(seen) < n
-	})
-	if len(seen) < n {
-		err = errors.Join(err, fmt.Errorf("%d of %d result events arrived", len(seen), n))
 	}
-	return errors.Join(wrong, err)
+	if _, err := c.backup(ctx, "contoso-eu", "before a change"); err != nil {
+		return "", err
+	}
+	s.ARM.Change(func(c *arm.Config) { c.RestoreDuration, c.RetryAfter = demoRestore, demoPoll })
+	if err := c.failover(ctx); err != nil {
+		return "", err
+	}
+	s.ARM.Change(func(c *arm.Config) { c.RestoreDuration, c.RetryAfter = 2*time.Second, time.Second })
+	if err := c.drill(ctx); err != nil {
+		return "", err
+	}
+	if err := c.inbox.once(s.Bus.Sent("results")); err != nil {
+		return "", err
+	}
+	story.Tell("stack", "all %d events arrived, each once; ARM, blobs and gateways show the same", len(c.inbox.ids))
+	return s.Host.URL() + c.last, nil
 }
 
-// Event tells of an event and writes it to events as one line of JSON.
-func (s *Story) Event(e Event, events io.Writer) error {
-	s.Tell("event", "%s: %s, as a subscriber of results receives it", e.Data.Service, e.Type)
-	_, err := fmt.Fprintf(events, "%s\n", compact(e.Raw))
+// failover lets contoso-us take over: asked for without doing it, refused, done.
+func (s *scene) failover(ctx context.Context) error {
+	const primary, target = "contoso-eu", "contoso-us"
+	content := s.cloud.ARM.Content(primary)
+	if s.cloud.ARM.Content(target) == content {
+		return fmt.Errorf("%s holds what %s does before the failover", target, primary)
+	}
+	var dry struct{ Plan plan }
+	if _, err := s.ask(ctx, http.MethodPost, "/api/failovers", `{"primary":"contoso-eu","dryRun":true}`, http.StatusOK, &dry); err != nil {
+		return err
+	}
+	s.story.Tell("http", "200, nothing was begun; the plan:")
+	s.story.Plan(dry.Plan)
+	var problem struct {
+		Title, Detail string
+		Plan          plan
+	}
+	refused, err := s.ask(ctx, http.MethodPost, "/api/failovers", `{"primary":"contoso-eu"}`, http.StatusConflict, &problem)
+	if err != nil {
+		return err
+	}
+	s.story.Tell("http", "409 %s: %s", problem.Title, problem.Detail)
+	switch {
+	case refused.header.Get("Content-Type") != "application/problem+json" || !strings.Contains(problem.Detail, `"confirm":"contoso-us"`):
+		return fmt.Errorf("not the expected refusal: %s", refused.body)
+	case len(dry.Plan.Checks) == 0 || len(problem.Plan.Checks) != len(dry.Plan.Checks) || slices.ContainsFunc(dry.Plan.Checks, func(c check) bool { return c.Result == "fail" }):
+		return fmt.Errorf("not the expected plan: %s", refused.body)
+	case len(restores(s.cloud.ARM, target, time.Time{})) > 0:
+		return errors.New("ARM restores before anybody confirmed that")
+	}
+	_, id, err := s.begin(ctx, "/api/failovers", `{"primary":"contoso-eu","confirm":"contoso-us","reason":"an exercise"}`)
+	if err != nil {
+		return err
+	}
+	e, err := s.ended(ctx, "apimdr.failover.succeeded", id)
+	if err != nil {
+		return err
+	}
+	done, err := s.restored(e, target, content)
+	if err != nil {
+		return err
+	}
+	r, took := e.Data.Recovery, done.Ended.Sub(done.Started)
+	s.story.Tell("failover", "%.1f s from the call to the verified end (ARM took %.1f s, is asked every %.0f s); the data are from %.1f s before the call",
+		r.RTOSeconds, took.Seconds(), demoPoll.Seconds(), r.RPOSeconds)
+	if most := took + demoPoll; r.RTOSeconds > most.Seconds() {
+		return fmt.Errorf("the failover took %.3f s, longer than ARM's restore and one poll interval (%s)", r.RTOSeconds, most)
+	}
+	if !slices.ContainsFunc(r.NextSteps, func(step string) bool { return strings.Contains(step, "api.contoso.com") }) {
+		return fmt.Errorf("the next steps do not name api.contoso.com: %q", r.NextSteps)
+	}
+	for _, step := range r.NextSteps {
+		s.story.Tell("next step", "%s", step)
+	}
+	p, err := s.status(ctx, primary)
+	if err == nil && (p.Active != target || p.Pairs[0].Active != target || p.Pairs[0].Home != primary || len(restores(s.cloud.ARM, primary, time.Time{})) > 0) {
+		err = fmt.Errorf("the roles are not exchanged: %+v", p)
+	}
 	return err
 }
 
-func (s *Stack) check(ctx context.Context, e Event, trigger string) error {
-	if e.Data.Outcome != "succeeded" || e.Data.Trigger != trigger || len(e.Data.RecoveryPoints) != 1 {
-		return fmt.Errorf("not the expected event: %s", e.Raw)
-	}
-	blob := s.Backups.ServiceClient().NewContainerClient(BackupContainer).NewBlobClient(e.Data.RecoveryPoints[0].ID)
-	props, err := blob.GetProperties(ctx, nil)
+// drill proves that a backup of contoso-eu can be restored.
+func (s *scene) drill(ctx context.Context) error {
+	_, id, err := s.begin(ctx, "/api/drills", `{"service":"contoso-eu"}`)
 	if err != nil {
-		return fmt.Errorf("blob of %s: %w", e.Data.Operation, err)
+		return err
 	}
-	if *props.ContentLength == 0 {
-		return fmt.Errorf("blob of %s is empty", e.Data.Operation)
+	e, err := s.ended(ctx, "apimdr.drill.succeeded", id)
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-func compact(raw []byte) []byte {
-	var b bytes.Buffer
-	if json.Compact(&b, raw) != nil {
-		return raw
+	if _, err := s.restored(e, "contoso-drill", s.cloud.ARM.Content("contoso-eu")); err != nil {
+		return err
 	}
-	return b.Bytes()
+	p, err := s.status(ctx, "contoso-eu")
+	if err == nil && !(p.Proven && p.Proof.RecoverySeconds > 0) {
+		err = fmt.Errorf("the drill left no proof: %+v", p)
+	}
+	s.story.Tell("drill", "the backup %s was restored in %.1f s", e.Data.Recovery.RecoveryPoint, p.Proof.RecoverySeconds)
+	return err
 }

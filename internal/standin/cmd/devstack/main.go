@@ -1,4 +1,4 @@
-// Command devstack runs the staged app on this machine: `devstack -app FOLDER [-port N] run|demo`.
+// Command devstack runs the staged app on this machine: `devstack -app FOLDER [-port N] run|demo|region-loss`.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 	defer stop()
 	err := run(ctx, *app, *port, flag.Arg(0))
 	switch {
-	case ctx.Err() != nil && flag.Arg(0) == "demo": // an interrupted demo has shown nothing
+	case ctx.Err() != nil && flag.Arg(0) != "run": // an interrupted demo has shown nothing
 		fmt.Fprintln(os.Stderr, "devstack: interrupted")
 		os.Exit(130)
 	case err != nil && ctx.Err() == nil:
@@ -34,40 +34,39 @@ func main() {
 	}
 }
 
-// demoWithin is how long the demo may take from the first timer on.
-const demoWithin = 60 * time.Second
+// demoWithin is how long a demo may take from the first timer on.
+const demoWithin = 90 * time.Second
 
 func run(ctx context.Context, app string, port int, command string) error {
-	if command != "run" && command != "demo" {
-		return fmt.Errorf("%q is no command; accepted: run, demo", command)
+	story := devstack.NewStory(os.Stderr)
+	switch command {
+	case "run":
+		story = devstack.NewStory(os.Stdout)
+	case "demo":
+	case "region-loss":
+		story.Tell("stack", "starting one Resource Manager and two stamps, each with Azurite, Service Bus and a Functions host")
+		return devstack.RegionLoss(ctx, story, app, demoWithin)
+	default:
+		return fmt.Errorf("%q is no command; accepted: run, demo, region-loss", command)
 	}
 	addr, err := address(port)
 	if err != nil {
 		return err
 	}
-	services := []string{"contoso-eu", "contoso-us"}
-	story := devstack.NewStory(os.Stderr)
-	if command == "run" {
-		story = devstack.NewStory(os.Stdout)
-	}
 	story.Tell("stack", "starting Azurite and the stand-ins: Service Bus, Resource Manager, Functions host")
-	stack, err := devstack.Start(ctx, devstack.Options{
-		App: app, Addr: addr, Services: services, BackupDuration: 2 * time.Second, RetryAfter: time.Second, Output: story.Output,
-	})
+	stack, err := devstack.Start(ctx, devstack.Options{App: app, Addr: addr, Instances: devstack.DemoFleet(), Output: story.Output})
 	if err != nil {
 		return err
 	}
 	defer stack.Close()
 	story.Tell("stack", "the Functions host listens on %s", stack.Host.URL())
-	last, err := stack.Demo(ctx, story, services, os.Stdout, demoWithin)
-	if err != nil {
+	last, err := stack.Demo(ctx, story, os.Stdout, demoWithin)
+	if err != nil || command == "demo" {
 		return err
 	}
-	if command == "demo" {
-		story.Tell("stack", "all %d events arrived, all blobs exist", len(services)+1)
-		return nil
-	}
-	stack.ARM.Change(func(c *arm.Config) { c.BackupDuration = 20 * time.Second }) // long enough to be looked at
+	stack.ARM.Change(func(c *arm.Config) { // long enough to be looked at
+		c.BackupDuration, c.RestoreDuration, c.RetryAfter = 20*time.Second, 20*time.Second, 5*time.Second
+	})
 	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, last)
 	go func() {
 		_ = stack.Events(ctx, func(e devstack.Event) bool { return story.Event(e, os.Stdout) == nil })
@@ -91,16 +90,28 @@ func address(port int) (string, error) {
 }
 
 const hints = `
-It stays up; Ctrl-C ends it. Try, in another terminal:
+It stays up; Ctrl-C ends it. contoso-us is the active instance now. Try, in another terminal (what ARM does takes 20 seconds now):
 
-  # back one instance up; it takes 20 seconds now
-  curl -si -X POST %[1]s/api/backups -H 'x-functions-key: %[2]s' -H 'content-type: application/json' -d '{"service":"contoso-us","reason":"before a change"}'
+  key='x-functions-key: %[2]s'  json='content-type: application/json'
+
+  # is everything protected, and which instance is active
+  curl -s %[1]s/api/status -H "$key"
+
+  # fail back: what would be done; then do it
+  curl -s -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","dryRun":true}'
+  curl -si -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","confirm":"contoso-eu"}'
+
+  # prove that a backup can be restored
+  curl -si -X POST %[1]s/api/drills -H "$key" -H "$json" -d '{"service":"contoso-eu"}'
+
+  # back one instance up
+  curl -si -X POST %[1]s/api/backups -H "$key" -H "$json" -d '{"service":"contoso-us","reason":"before a change"}'
 
   # what is in flight, and what happened today
-  curl -s '%[1]s/api/operations?inFlight=true' -H 'x-functions-key: %[2]s'
-  curl -s %[1]s/api/operations -H 'x-functions-key: %[2]s'
+  curl -s '%[1]s/api/operations?inFlight=true' -H "$key"
+  curl -s %[1]s/api/operations -H "$key"
 
-  # one operation: the Location of the first answer; here the one above
-  curl -s %[3]s -H 'x-functions-key: %[2]s'
+  # one operation: the Location of the first answer; here the last one above
+  curl -s %[3]s -H "$key"
 
 `

@@ -1,0 +1,6 @@
+//go:build !race
+
+package engine_test
+
+// walks is how many random walks a test takes, at least.
+const walks = 150
