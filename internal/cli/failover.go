@@ -113,6 +113,9 @@ func (f *failover) do(ctx context.Context, setup Setup) error {
 	}
 	if f.output == "table" {
 		printPlan(f.Out, plan)
+		if f.dryRun {
+			list(f.Out, "Afterwards", plan.NextSteps)
+		}
 	}
 	if f.dryRun {
 		return f.ends(document{DryRun: true, Plan: plan}, refusal(plan))
@@ -166,7 +169,7 @@ func refusal(p dr.Plan) error {
 func (f *failover) asks() bool { return f.Terminal && f.confirm == "" && f.output == "table" }
 
 func (f *failover) ask(ctx context.Context, name string) bool {
-	fmt.Fprintf(f.Err, "%s is overwritten. Type its name to go on: ", name)
+	fmt.Fprintf(f.Err, "\n%s is overwritten. Type its name to go on: ", name)
 	typed := make(chan string, 1)
 	go func() { // reading cannot be interrupted; after Ctrl-C the process ends anyway
 		line, _ := bufio.NewReader(f.In).ReadString('\n')
@@ -182,7 +185,7 @@ func (f *failover) ask(ctx context.Context, name string) bool {
 }
 
 func (f *failover) follow(ctx context.Context, e *engine.Engine, bus *direct.Bus, roles *direct.Roles, answer engine.Recovery) error {
-	fmt.Fprintf(f.Err, "%s  operation %s\n", clock(e.Now()), answer.Operation.ID)
+	fmt.Fprintf(f.Err, "\n%s  operation %s\n", clock(e.Now()), answer.Operation.ID)
 	saw := func(op dr.Operation, next time.Time) { fmt.Fprintln(f.Err, progress(op, e.Now(), next)) }
 	_, err := direct.Loop{Engine: e, Bus: bus, Saw: saw}.Run(ctx, answer.Operation)
 	op, _, read := e.Store.Operation(context.WithoutCancel(ctx), answer.Operation.ID)

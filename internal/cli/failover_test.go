@@ -65,7 +65,7 @@ func TestTheExitStatusTellsHowItEnded(t *testing.T) {
 		says   []string
 	}{
 		"succeeded":                  {nil, []string{"--confirm", "contoso-us"}, OK, []string{"SUCCEEDED"}},
-		"dry run":                    {nil, []string{"--dry-run"}, OK, []string{"Steps", "restore recovery point"}},
+		"dry run":                    {nil, []string{"--dry-run"}, OK, []string{"Steps", "restore recovery point", "Afterwards"}},
 		"dry run that does not pass": {func(r *rig) { r.state["contoso-us"] = "Failed" }, []string{"--dry-run"}, Refused, []string{"FAIL", "is in state Failed", "Refused"}},
 		"plan does not pass":         {func(r *rig) { r.state["contoso-us"] = "Failed" }, []string{"--confirm", "contoso-us"}, Refused, []string{"is in state Failed", "Nothing was done"}},
 		"overridden":                 {func(r *rig) { r.state["contoso-us"] = "Failed" }, []string{"--dry-run", "--override", "state,sku"}, OK, []string{"overridden  state"}},

@@ -52,8 +52,6 @@ func printPlan(w io.Writer, p dr.Plan) {
 	}
 	_ = t.Flush() // to a terminal or a pipe: nobody to tell
 	list(w, "Not brought by a restore", p.NotCovered)
-	list(w, "Afterwards", p.NextSteps)
-	fmt.Fprintln(w)
 }
 
 func grade(c dr.Finding) string {

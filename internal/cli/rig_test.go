@@ -47,7 +47,9 @@ type rig struct {
 	vault   *memstore.Store
 	in      string
 	person  bool // sits at a terminal
-	ctx     context.Context
+	// together takes both outputs as a terminal shows them; nil: they are kept apart.
+	together *bytes.Buffer
+	ctx      context.Context
 
 	mu      sync.Mutex
 	dead    map[string]bool   // instances that do not answer
@@ -120,12 +122,16 @@ func (r *rig) point(at time.Time, nonce string) dr.RecoveryPoint {
 // run runs a command and returns what it printed and its exit status.
 func (r *rig) run(args ...string) (out, err string, status int) {
 	var stdout, stderr bytes.Buffer
+	outputs := [2]io.Writer{&stdout, &stderr}
+	if r.together != nil {
+		outputs = [2]io.Writer{r.together, r.together}
+	}
 	wire := func(environ []string, _ *slog.Logger) (Setup, error) {
 		r.environ = environ
 		return r.setup, nil
 	}
 	status = Run(r.ctx, args, Options{
-		In: strings.NewReader(r.in), Terminal: r.person, Out: &stdout, Err: &stderr, Environ: []string{"FLEET=theirs", "BACKUP_KEY=" + theKey}, Who: "ann",
+		In: strings.NewReader(r.in), Terminal: r.person, Out: outputs[0], Err: outputs[1], Environ: []string{"FLEET=theirs", "BACKUP_KEY=" + theKey}, Who: "ann",
 		Direct: wire, Stamp: wire,
 	})
 	if all := stdout.String() + stderr.String(); strings.Contains(all, theKey) {
