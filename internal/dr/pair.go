@@ -99,7 +99,7 @@ func (p Pair) After(op Operation) (Pair, bool) {
 		p.BusyBy = ""
 		switch op.Outcome {
 		case Succeeded:
-			p.Active, p.ChangedAt, p.By = op.Service, op.EndedAt, op.ID
+			p.Active, p.ChangedAt, p.By = op.Service, p.later(op.EndedAt), op.ID
 			p.Suspended = !strings.EqualFold(op.Service, p.Home)
 			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // the instance that was left has gone its own way
 		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked
@@ -128,8 +128,17 @@ func (p Pair) Rearm(active, by string, now time.Time) (Pair, *Error) {
 	if !p.IsActive(active) {
 		p.Standby, p.StandbyAt = PointRef{}, now
 	}
-	p.V, p.Active, p.Suspended, p.ChangedAt, p.By = Version, active, false, now, by
+	p.V, p.Active, p.Suspended, p.ChangedAt, p.By = Version, active, false, p.later(now), by
 	return p, nil
+}
+
+// later is the time of a change: always after the one before, whosever clock that was taken from. Otherwise a record with a time to come, of a
+// laptop whose clock is wrong, would outlive every change.
+func (p Pair) later(now time.Time) time.Time {
+	if now.After(p.ChangedAt) {
+		return now
+	}
+	return p.ChangedAt.Add(time.Millisecond)
 }
 
 // Newer returns the one of two records of a pair that knows better who is active. A failover that ran without the state storage leaves its

@@ -222,6 +222,15 @@ func TestRearming(t *testing.T) {
 	}
 }
 
+func TestAChangeIsAlwaysNewerThanTheOneBefore(t *testing.T) {
+	p := NewPair("contoso-eu", "contoso-us")
+	p.Active, p.ChangedAt = "contoso-us", t0.AddDate(1, 0, 0) // a clock that was wrong
+	next, _ := p.Rearm("contoso-eu", "ann", t0)
+	if got := next.Newer(p); got != next {
+		t.Errorf("the record of before counts: %+v", got)
+	}
+}
+
 // A copy beside the backups may know of a failover that the state storage never heard of.
 func TestTheNewerRecordOfAPairCounts(t *testing.T) {
 	mine, theirs := NewPair("contoso-eu", "contoso-us"), NewPair("contoso-eu", "contoso-us")

@@ -160,6 +160,9 @@ func (e *Engine) understands(r RecoverRequest) error {
 			return &Invalid{Field: "recoveryPoint", Detail: "accepted: latest, the id of a recovery point, or a time such as 2026-01-31T03:00:00Z"}
 		}
 	}
+	if most := e.Timing.RestoreWithin; time.Duration(r.MaxWait) > most {
+		return &Invalid{Field: "maxWait", Detail: fmt.Sprintf("accepted: up to %s, within which a confirmed restore must begin", most)}
+	}
 	for _, name := range r.Overrides {
 		if !slices.Contains(dr.Overridable(), name) {
 			return &Invalid{Field: "override", Detail: fmt.Sprintf("%q cannot be overridden; accepted: %s", name, strings.Join(dr.Overridable(), ", "))}

@@ -386,6 +386,7 @@ func TestRequestsThatMakeNoSense(t *testing.T) {
 		"target is no secondary": {failover(func(r *engine.RecoverRequest) { r.Target = "contoso-drill" }), "target"},
 		"no secondary":           {failover(func(r *engine.RecoverRequest) { r.Service = "contoso-drill" }), "primary"},
 		"no drill instance":      {engine.RecoverRequest{Request: engine.Request{Service: "contoso-us"}, Kind: dr.KindDrill}, "service"},
+		"a wait too long":        {failover(func(r *engine.RecoverRequest) { r.MaxWait = dr.Duration(time.Hour) }), "maxWait"},
 		"a point of no shape":    {failover(func(r *engine.RecoverRequest) { r.Point = "../x" }), "recoveryPoint"},
 		"an override of nothing": {failover(func(r *engine.RecoverRequest) { r.Overrides = []string{"roles"} }), "override"},
 	} {
