@@ -78,5 +78,5 @@ func (f *fleetFlags) explain(err error) error {
 	if err == nil || !f.made() {
 		return err
 	}
-	return errors.Join(err, errors.New("The fleet was made of flags: --primary-id is FLEET.services[0].id, --target-id its secondaries[0].id, --storage and --access are FLEET.storages.backups."))
+	return errors.Join(err, errors.New("the fleet was made of flags: --primary-id is FLEET.services[0].id, --target-id its secondaries[0].id, --storage and --access are FLEET.storages.backups"))
 }
