@@ -23,6 +23,8 @@ type Pair struct {
 	Home string `json:"home"` // the configured primary
 	// Active is the instance that serves production, as far as apim-dr brought that about or was told.
 	Active string `json:"active"`
+	// Restored is what the last failover restored into Active; zero: none did, or nobody knows.
+	Restored PointRef `json:"restored,omitzero"`
 	// Suspended: the warm standby is not kept up to date. Set by a failover, until the failback or a re-arm.
 	Suspended bool `json:"suspended,omitempty"`
 	// BusyBy is the failover at work; Before what Suspended was before it.
@@ -99,7 +101,7 @@ func (p Pair) After(op Operation) (Pair, bool) {
 		p.BusyBy = ""
 		switch op.Outcome {
 		case Succeeded:
-			p.Active, p.ChangedAt, p.By = op.Service, p.later(op.EndedAt), op.ID
+			p.Active, p.ChangedAt, p.By, p.Restored = op.Service, p.later(op.EndedAt), op.ID, restoredPoint(op, op.Service)
 			p.Suspended = !strings.EqualFold(op.Service, p.Home)
 			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // the instance that was left has gone its own way
 		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked
@@ -126,7 +128,7 @@ func (p Pair) Rearm(active, by string, now time.Time) (Pair, *Error) {
 		return p, Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s; wait for its end or abandon it", p.BusyBy, p.Name))
 	}
 	if !p.IsActive(active) {
-		p.Standby, p.StandbyAt = PointRef{}, now
+		p.Standby, p.StandbyAt, p.Restored = PointRef{}, now, PointRef{}
 	}
 	p.V, p.Active, p.Suspended, p.ChangedAt, p.By = Version, active, false, p.later(now), by
 	return p, nil

@@ -92,6 +92,23 @@ func (e *Engine) settled(ctx context.Context, c couple) (p dr.Pair, last *dr.Ope
 	return p.Newer(beside), last, nil
 }
 
+// active is the service itself or, where a failover has made another instance of one of its pairs the active one, that.
+func (e *Engine) active(ctx context.Context, s Service) (dr.Instance, error) {
+	for _, c := range e.Fleet.couples() {
+		if !c.has(s.Name) {
+			continue
+		}
+		p, err := e.pair(ctx, c)
+		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) && !illegible(err) {
+			return dr.Instance{}, err
+		}
+		if err == nil && !p.IsActive(s.Name) {
+			return e.Fleet.named(p.Active), nil
+		}
+	}
+	return s.instance(), nil
+}
+
 // besideError says that the copy of a pair's record could not be read.
 type besideError struct{ error }
 

@@ -46,15 +46,23 @@ func (e *Engine) Rebuild(ctx context.Context, s dr.Storage) (Rebuilt, error) {
 	}
 	for _, p := range pairs {
 		r.Pairs++
-		if err := e.Store.MergePair(ctx, p.Name, func(was dr.Pair) (dr.Pair, bool) {
-			if was.Name == "" {
-				return p, true
-			}
-			next := was.Newer(p)
-			return next, next != was
-		}); err != nil {
+		if err := e.rebuildPair(ctx, p); err != nil {
 			return r, err
 		}
 	}
 	return r, err
+}
+
+func (e *Engine) rebuildPair(ctx context.Context, p dr.Pair) error {
+	err := e.Store.MergePair(ctx, p.Name, func(was dr.Pair) (dr.Pair, bool) {
+		if was.Name == "" {
+			return p, true
+		}
+		next := was.Newer(p)
+		return next, next != was
+	})
+	if err != nil || p.Restored.ID == "" {
+		return err
+	}
+	return e.Store.MergeService(ctx, p.Active, func(s dr.ServiceState) (dr.ServiceState, bool) { return s.Holds(p.Active, p.Restored) })
 }

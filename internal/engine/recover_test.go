@@ -653,6 +653,34 @@ func TestTheDrillScheduleProvesEachServiceOnce(t *testing.T) {
 	}
 }
 
+// After a failover a drill proves the backups of the instance that serves production now, and until then that one is unproven.
+func TestADrillProvesWhatServesProduction(t *testing.T) {
+	w := newPair(t, false)
+	w.backedUp("contoso-eu")
+	drill := func() dr.Operation {
+		got := w.ask(engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu"}, Kind: dr.KindDrill})
+		return w.ended(got.Operation.ID, time.Hour)
+	}
+	proven := func() bool {
+		s, err := w.e.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Services[0].Proven
+	}
+	if drill(); !proven() {
+		t.Fatal("a drill proves nothing")
+	}
+	w.ended(w.ask(failover(nil)).Operation.ID, 2*time.Hour)
+	if proven() {
+		t.Error("a drill of the other instance's backups proves this one")
+	}
+	p := w.backedUp("contoso-us")
+	if op := drill(); op.Recovery.Bound.ID != p.ID || !proven() {
+		t.Errorf("drilled %s, proven %v", op.Recovery.Bound.ID, proven())
+	}
+}
+
 func TestARepeatedKeyIsTheSameFailover(t *testing.T) {
 	w := newPair(t, false)
 	w.backedUp("contoso-eu")
