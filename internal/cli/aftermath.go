@@ -13,6 +13,10 @@ import (
 // roles tells whether a stamp that returns will know the new active instance.
 func (f *failover) roles(roles *direct.Roles, r dr.Result) (kept bool) {
 	switch {
+	case roles.Kept != nil && roles.Err == nil && r.Outcome == dr.Unknown:
+		fmt.Fprintf(f.Err, "\nRecorded beside the backups: nobody knows whether %[1]s was overwritten. A stamp that returns leaves both instances alone.\n"+
+			"When you know which one serves production, tell it: POST /api/services/%[2]s/rearm {\"active\":\"…\",\"suspended\":true}\n", r.Service, r.Recovery.Source)
+		return true
 	case roles.Kept != nil && roles.Err == nil:
 		fmt.Fprintf(f.Err, "\nThe roles are recorded beside the backups: %s is the active instance of %s.\n", roles.Kept.Active, roles.Kept.Name)
 		return true
@@ -31,7 +35,7 @@ func (f *failover) unrecorded(primary, target, why string) {
 	fmt.Fprintf(f.Err, `
 !!! THE ROLES WERE NOT RECORDED beside the backups: %s
 !!! A stamp that returns takes %s for the active instance and may overwrite %s. Let its timers rest (AzureWebJobs.BackupSchedule.Disabled
-!!! and AzureWebJobs.DrillSchedule.Disabled = true) until it knows better: POST /api/services/%[2]s/rearm {"active":%[4]q}
+!!! and AzureWebJobs.DrillSchedule.Disabled = true) until it knows better: POST /api/services/%[2]s/rearm {"active":%[4]q,"suspended":true}
 `, clean(why), primary, target, target)
 }
 

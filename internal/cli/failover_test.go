@@ -73,7 +73,7 @@ func TestTheExitStatusTellsHowItEnded(t *testing.T) {
 		"wrongly confirmed":          {func(r *rig) { r.person, r.in = true, "contoso-us\n" }, []string{"--confirm", "contoso-eu"}, Refused, []string{"Pass --confirm contoso-us"}},
 		"ARM refuses":                {func(r *rig) { r.refuses = "no such backup" }, []string{"--confirm", "contoso-us"}, Failed, []string{"FAILED", "InvalidParameters: no such backup"}},
 		"ARM fails":                  {func(r *rig) { r.fails = "the restore failed" }, []string{"--confirm", "contoso-us"}, Failed, []string{"FAILED", "RestoreFailed: the restore failed"}},
-		"nobody can tell":            {func(r *rig) { r.takes = 13 * time.Hour }, []string{"--confirm", "contoso-us"}, Unknown, []string{"UNKNOWN", "!!! THE ROLES WERE NOT RECORDED", "nobody knows whether contoso-us was overwritten"}},
+		"nobody can tell":            {func(r *rig) { r.takes = 13 * time.Hour }, []string{"--confirm", "contoso-us"}, Unknown, []string{"UNKNOWN", "nobody knows whether contoso-us was overwritten. A stamp that returns leaves both instances alone"}},
 		"busy for too long": {func(r *rig) { r.ends = t0.Add(time.Hour) }, []string{"--confirm", "contoso-us"}, Refused,
 			[]string{"contoso-us is Updating; the restore waits until it is Succeeded", "queued     restore of contoso-us: the service is Updating", "REJECTED: contoso-us was not overwritten", "NotStartedInTime"}},
 		"unknown instance":   {nil, []string{"--primary", "contoso-asia"}, Usage, []string{`"contoso-asia"; it has contoso-eu`}},
@@ -152,7 +152,7 @@ func TestCtrlCTellsThatARMGoesOnAndHowToFollowIt(t *testing.T) {
 			t.Errorf("status %d after %s", status, time.Since(t0))
 		}
 		has(t, err, "The restore of contoso-us goes on at ARM", "az rest --method get --url '"+aLocation+"'", "az apim show --ids '"+targetID+"'",
-			"!!! THE ROLES WERE NOT RECORDED", `POST /api/services/contoso-eu/rearm {"active":"contoso-us"}`)
+			"!!! THE ROLES WERE NOT RECORDED", `POST /api/services/contoso-eu/rearm {"active":"contoso-us","suspended":true}`)
 
 		again := newRig(t) // the killed command, started again: ARM is still at work
 		again.vault, again.setup.Engine.Vault, again.ends = r.vault, r.vault.Vault, r.ends
@@ -217,7 +217,7 @@ func TestRolesThatCannotBeWrittenAreToldLoudly(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 		has(t, err, "!!! THE ROLES WERE NOT RECORDED beside the backups", "AuthorizationPermissionMismatch", "takes contoso-eu for the active instance and may overwrite contoso-us",
-			`POST /api/services/contoso-eu/rearm {"active":"contoso-us"}`)
+			`POST /api/services/contoso-eu/rearm {"active":"contoso-us","suspended":true}`)
 		has(t, out, `"rolesKept": false`)
 	})
 }

@@ -127,7 +127,7 @@ func (f *failover) script(plan dr.Plan, r Request, notes string) error {
 	for _, step := range plan.NextSteps {
 		comment(&b, "- "+step)
 	}
-	comment(&b, fmt.Sprintf("- the roles are not recorded by these lines: before the stamp's timers run again, POST /api/services/%s/rearm {\"active\":%q}", plan.Source.Name, plan.Target.Name))
+	comment(&b, fmt.Sprintf("- the roles are not recorded by these lines: before the stamp's timers run again, POST /api/services/%s/rearm {\"active\":%q,\"suspended\":true}", plan.Source.Name, plan.Target.Name))
 	_, err := fmt.Fprint(f.Out, b.String())
 	return err
 }

@@ -90,7 +90,7 @@ func TestThePrintedCommandsDoWhatTheProductDoes(t *testing.T) {
 	if !slices.EqualFunc(calls, want, slices.Equal) {
 		t.Errorf("called %q\nwant   %q", calls, want)
 	}
-	has(t, script, `"accessKey":"'"$BACKUP_KEY"'"`, "# warn content: contoso-us gets the users", "# - add the hostname api.contoso.com", `rearm {"active":"contoso-us"}`)
+	has(t, script, `"accessKey":"'"$BACKUP_KEY"'"`, "# warn content: contoso-us gets the users", "# - add the hostname api.contoso.com", `rearm {"active":"contoso-us","suspended":true}`)
 	if calls, err := execute(t, script); err == nil || len(calls) > 1 {
 		t.Errorf("without the key: %v, called %q", err, calls)
 	}

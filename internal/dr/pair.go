@@ -33,7 +33,7 @@ type Pair struct {
 	// Standby is what the instance that is not active holds, StandbyAt when that was last known.
 	Standby   PointRef  `json:"standby,omitzero"`
 	StandbyAt time.Time `json:"standbyAt,omitzero"`
-	// ChangedAt is when Active was set last, By the operation or person that did.
+	// ChangedAt is when Active was set last, or when it became doubtful; By the operation or person that brought that about.
 	ChangedAt time.Time `json:"changedAt,omitzero"`
 	By        string    `json:"by,omitempty"`
 }
@@ -104,7 +104,8 @@ func (p Pair) After(op Operation) (Pair, bool) {
 			p.Active, p.ChangedAt, p.By, p.Restored = op.Service, p.later(op.EndedAt), op.ID, restoredPoint(op, op.Service)
 			p.Suspended = !strings.EqualFold(op.Service, p.Home)
 			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // the instance that was left has gone its own way
-		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked
+		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked, nor by a stamp that knows it from the copy alone
+			p.ChangedAt, p.By = p.later(op.EndedAt), op.ID
 		default:
 			p.Suspended = p.Before
 		}
@@ -119,18 +120,25 @@ func (p Pair) After(op Operation) (Pair, bool) {
 	return p, p != before
 }
 
-// Rearm lets the warm standby be kept up to date again, with active as the instance that serves production.
-func (p Pair) Rearm(active, by string, now time.Time) (Pair, *Error) {
+// Rearm is what a person says of a pair.
+type Rearm struct {
+	Active    string // the instance that serves production
+	Suspended bool   // the other one is left alone; otherwise the warm standby is kept up to date again
+	By        string
+}
+
+// Rearm takes a person's word for which instance is active.
+func (p Pair) Rearm(r Rearm, now time.Time) (Pair, *Error) {
 	switch {
-	case !p.Has(active):
-		return p, Failure("NotInPair", fmt.Sprintf("%s is not one of the pair %s", active, p.Name))
+	case !p.Has(r.Active):
+		return p, Failure("NotInPair", fmt.Sprintf("%s is not one of the pair %s", r.Active, p.Name))
 	case p.BusyBy != "":
 		return p, Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s; wait for its end or abandon it", p.BusyBy, p.Name))
 	}
-	if !p.IsActive(active) {
+	if !p.IsActive(r.Active) {
 		p.Standby, p.StandbyAt, p.Restored = PointRef{}, now, PointRef{}
 	}
-	p.V, p.Active, p.Suspended, p.ChangedAt, p.By = Version, active, false, p.later(now), by
+	p.V, p.Active, p.Suspended, p.ChangedAt, p.By = Version, r.Active, r.Suspended, p.later(now), r.By
 	return p, nil
 }
 

@@ -125,7 +125,7 @@ func TestRecoveriesInsideRecoveries(t *testing.T) {
 			func() { _, _ = w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"}) },
 			func() { _, _ = w.e.Backup(t.Context(), engine.Request{Service: "contoso-us"}) },
 			func() {
-				_, _ = w.e.Rearm(t.Context(), "contoso-eu", w.e.Fleet.Services[0].Secondaries[0].Name, "ann", "")
+				_, _ = w.rearm("contoso-eu", dr.Rearm{Active: "contoso-us"})
 			},
 		}
 		kills, left := seed%2 == 0, 6

@@ -267,6 +267,41 @@ func TestAFailoverThatIsDoneCountsBeforeItIsMerged(t *testing.T) {
 	}
 }
 
+func (w *world) rearm(service string, r dr.Rearm) ([]dr.Pair, error) {
+	r.By = "ann"
+	return w.e.Rearm(w.t.Context(), engine.RearmRequest{Service: service, Rearm: r})
+}
+
+// After a failover that the stamp never heard of, somebody tells it who is active: then nothing automatic touches either of them.
+func TestTheActiveInstanceCanBeDeclared(t *testing.T) {
+	w := newPair(t, true)
+	if pairs, err := w.rearm("contoso-eu", dr.Rearm{Active: "CONTOSO-US", Suspended: true}); err != nil || pairs[0].Active != "contoso-us" {
+		t.Fatalf("%+v %v", pairs, err)
+	}
+	w.backedUp("contoso-eu")
+	w.backedUp("contoso-us")
+	if w.run(2 * time.Hour); len(w.restores) > 0 {
+		t.Errorf("restored %v", w.restores)
+	}
+}
+
+// A failover of which nobody knows how it ended leaves its doubt beside the backups, too.
+func TestAnUnknownFailoverSuspendsAStampThatKnowsOnlyTheBackups(t *testing.T) {
+	w := newPair(t, true)
+	w.backedUp("contoso-eu")
+	w.run(2 * time.Hour)
+	w.onPost = func() (*dr.Answer, bool) { return &dr.Answer{Verdict: dr.Lost, Reason: "reset"}, true }
+	if op := w.ended(w.ask(failover(nil)).Operation.ID, 4*time.Hour); op.Outcome != dr.Unknown {
+		t.Fatalf("%s %v", op.Outcome, op.Error)
+	}
+	w.onPost, w.restores = nil, nil
+	w.aside(func() error { return w.store.State.Delete(t.Context(), "pairs/contoso-eu~7Econtoso-us", "") })
+	w.backedUp("contoso-eu")
+	if w.run(2 * time.Hour); len(w.restores) > 0 {
+		t.Errorf("restored %v", w.restores)
+	}
+}
+
 // The operator re-arms: from then on the active instance's backups go into the other one.
 func TestRearmingAfterAFailover(t *testing.T) {
 	w := newPair(t, true)
@@ -278,13 +313,13 @@ func TestRearmingAfterAFailover(t *testing.T) {
 	if w.run(2 * time.Hour); len(w.restores) > 0 {
 		t.Fatalf("suspended, but restored %v", w.restores)
 	}
-	if _, err := w.e.Rearm(t.Context(), "contoso-eu", "contoso-asia", "ann", ""); !errors.As(err, new(*engine.Invalid)) {
+	if _, err := w.rearm("contoso-eu", dr.Rearm{Active: "contoso-asia"}); !errors.As(err, new(*engine.Invalid)) {
 		t.Errorf("a stranger: %v", err)
 	}
-	if _, err := w.e.Rearm(t.Context(), "contoso-asia", "contoso-asia", "ann", ""); !errors.Is(err, engine.ErrUnknownService) {
+	if _, err := w.rearm("contoso-asia", dr.Rearm{Active: "contoso-asia"}); !errors.Is(err, engine.ErrUnknownService) {
 		t.Errorf("an unknown service: %v", err)
 	}
-	pairs, err := w.e.Rearm(t.Context(), "contoso-eu", "contoso-us", "ann", "checked")
+	pairs, err := w.rearm("contoso-eu", dr.Rearm{Active: "contoso-us"})
 	if err != nil || len(pairs) != 1 || pairs[0].Suspended {
 		t.Fatalf("%+v %v", pairs, err)
 	}
