@@ -72,6 +72,8 @@ func TestImportsPointInwards(t *testing.T) {
 		"internal/store":   {"internal/dr", "internal/engine"},
 		"internal/config":  {"internal/dr"},
 		"internal/gateway": {"internal/dr"},
+		"internal/direct":  {"internal/dr", "internal/engine"},
+		"internal/cli":     {"internal/direct", "internal/dr", "internal/engine"},
 		"handlers":         {"internal/bus", "internal/customhandler", "internal/dr", "internal/engine"},
 	}
 	for pkg, may := range allowed {

@@ -18,6 +18,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) > 1 {
+		os.Exit(command(ctx, stop, os.Args[1:]))
+	}
 	if err := serve(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1) // the host does not restart a handler that exits with 0

@@ -38,27 +38,28 @@ func wire(c config.Config, log *slog.Logger) (*handlers.App, func(context.Contex
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := newEngine(c, credential, vault, log)
+	arm, err := newARM(c, credential, log)
 	if err != nil {
 		return nil, nil, err
 	}
+	e := newEngine(c, arm, vault, log)
 	e.Store, e.Bus = records, sender
 	return &handlers.App{Engine: e, Records: records, Now: time.Now, Log: log}, sender.Close, nil
 }
 
-// newEngine is the engine without a store of records and without a bus.
-func newEngine(c config.Config, credential azcore.TokenCredential, vault *store.Vault, log *slog.Logger) (*engine.Engine, error) {
-	arm, err := apim.New(apim.Options{
+func newARM(c config.Config, credential azcore.TokenCredential, log *slog.Logger) (*apim.Client, error) {
+	return apim.New(apim.Options{
 		Endpoint: c.Cloud.ARM().Endpoint, Audience: c.Cloud.ARM().Audience, APIVersion: c.APIVersion, Credential: credential,
 		Access: accessOf(c), Now: time.Now, NewID: uuid.NewString, Log: log,
 	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// newEngine is the engine without a store of records and without a bus.
+func newEngine(c config.Config, arm engine.ARM, vault *store.Vault, log *slog.Logger) *engine.Engine {
 	return &engine.Engine{
 		Vault: vault, ARM: arm, Gateways: gateway.New(nil), Fleet: fleetOf(c), Timing: c.Timing, APIVersion: c.APIVersion,
 		Now: time.Now, Nonce: rand.Text, Log: log,
-	}, nil
+	}
 }
 
 // newVault reaches the accounts of the backups, each with its key if it has one.
@@ -106,7 +107,7 @@ func accessOf(c config.Config) func(account string) (apim.Access, error) {
 		for _, s := range c.Fleet.Storages {
 			if s.Account == account {
 				key, _ := c.StorageKey(account)
-				return apim.Access{Mode: modes[s.Access], ClientID: s.ClientID, Key: key.Reveal}, nil
+				return apim.Access{Mode: modes[s.Access], ClientID: s.ClientID, Key: key.Reveal, Variable: s.KeyVariable}, nil
 			}
 		}
 		return apim.Access{}, errors.New("storage account " + account + " is no longer in the fleet's storages")
@@ -117,7 +118,11 @@ func fleetOf(c config.Config) engine.Fleet {
 	f := engine.Fleet{Places: c.Places(), Drills: c.DrillSchedule}
 	for _, name := range slices.Sorted(maps.Keys(c.Fleet.Storages)) {
 		s := c.Fleet.Storages[name]
-		f.Storages = append(f.Storages, engine.Storage{Storage: storageOf(s), Access: dr.Access{Mode: string(s.Access), ClientID: s.ClientID}})
+		access := dr.Access{Mode: string(s.Access), ClientID: s.ClientID}
+		if _, ok := c.StorageKey(s.Account); s.Access == config.StorageKey && !ok {
+			access.Missing = s.KeyVariable
+		}
+		f.Storages = append(f.Storages, engine.Storage{Storage: storageOf(s), Access: access})
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Fleet.Plans)) {
 		p := c.Fleet.Plans[name]

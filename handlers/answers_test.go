@@ -20,8 +20,8 @@ func (r *recorder) Abandon(_ context.Context, id, by, reason string) (dr.Operati
 	return r.op, r.note("abandon " + id + " by " + by + ": " + reason)
 }
 
-func (r *recorder) Rearm(_ context.Context, service, active, by, reason string) ([]dr.Pair, error) {
-	return []dr.Pair{dr.NewPair("contoso-eu", "contoso-us")}, r.note("rearm " + service + " active " + active + " by " + by + ": " + reason)
+func (r *recorder) Rearm(_ context.Context, r2 engine.RearmRequest) ([]dr.Pair, error) {
+	return []dr.Pair{dr.NewPair("contoso-eu", "contoso-us")}, r.note(fmt.Sprintf("rearm %s active %s suspended %v by %s: %s", r2.Service, r2.Active, r2.Suspended, r2.By, r2.Reason))
 }
 
 func (r *recorder) Status(context.Context) (engine.Status, error) {
@@ -92,12 +92,12 @@ func TestAnOperationIsAbandoned(t *testing.T) {
 func TestAStandbyIsRearmed(t *testing.T) {
 	const path = "/api/services/contoso-eu/rearm"
 	r := &recorder{}
-	w := r.post(path, `{"active":"contoso-us","reason":"why"}`)
+	w := r.post(path, `{"active":"contoso-us","suspended":true,"reason":"why"}`)
 	pairs, _ := members(t, w)["pairs"].([]any)
 	if w.Code != 200 || len(pairs) != 1 || pairs[0].(map[string]any)["active"] != "contoso-eu" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if want := "rearm contoso-eu active contoso-us by http: why"; len(r.calls) != 1 || r.calls[0] != want {
+	if want := "rearm contoso-eu active contoso-us suspended true by http: why"; len(r.calls) != 1 || r.calls[0] != want {
 		t.Errorf("calls %q", r.calls)
 	}
 	for _, tc := range []struct {

@@ -4,12 +4,14 @@ import (
 	"net/http"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
 )
 
 // rearmRequest is the body of POST /api/services/{name}/rearm.
 type rearmRequest struct {
-	Active string `json:"active"` // name of the instance that serves production; the other one of the pair will be overwritten
-	Reason string `json:"reason"` // optional; logged
+	Active    string `json:"active"`    // name of the instance that serves production
+	Suspended bool   `json:"suspended"` // the other one is left alone; without it the warm standby will be overwritten again
+	Reason    string `json:"reason"`    // optional; logged
 }
 
 type pairList struct {
@@ -27,7 +29,9 @@ func (a *App) rearmService(w http.ResponseWriter, r *http.Request) {
 	}) {
 		return
 	}
-	pairs, err := a.Engine.Rearm(r.Context(), name, body.Active, byHTTP, body.Reason)
+	pairs, err := a.Engine.Rearm(r.Context(), engine.RearmRequest{
+		Service: name, Rearm: dr.Rearm{Active: body.Active, Suspended: body.Suspended, By: byHTTP}, Reason: body.Reason,
+	})
 	if err != nil {
 		a.refuse(w, r, err)
 		return

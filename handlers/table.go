@@ -17,7 +17,7 @@ type Engine interface {
 	Backup(ctx context.Context, r engine.Request) (dr.Operation, error)
 	Recover(ctx context.Context, r engine.RecoverRequest) (engine.Recovery, error)
 	Abandon(ctx context.Context, id, by, reason string) (dr.Operation, error)
-	Rearm(ctx context.Context, service, active, by, reason string) ([]dr.Pair, error)
+	Rearm(ctx context.Context, r engine.RearmRequest) ([]dr.Pair, error)
 	Status(ctx context.Context) (engine.Status, error)
 	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
 	Knock(ctx context.Context, w dr.Wake) error

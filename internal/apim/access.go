@@ -21,6 +21,7 @@ type Access struct {
 	Mode     Mode
 	ClientID string        // of the identity; UserAssigned only
 	Key      func() string // the account's key; AccessKey only. Asked for each POST and never kept
+	Variable string        // the environment variable that holds the key, by which Command names it
 }
 
 // request is the body of a backup or restore; both take the same one.
@@ -33,11 +34,15 @@ type request struct {
 	ClientID       string `json:"clientId,omitempty"`
 }
 
-func (c *Client) body(s dr.Storage, point string) (*request, *dr.Error) {
-	access, err := c.o.Access(s.Account)
+func (c *Client) access(account string) (Access, *dr.Error) {
+	access, err := c.o.Access(account)
 	if err != nil {
-		return nil, dr.Failure("StorageAccessUnknown", redact(fmt.Sprintf("storage account %s: %v", s.Account, err)))
+		return Access{}, dr.Failure("StorageAccessUnknown", redact(fmt.Sprintf("storage account %s: %v", account, err)))
 	}
+	return access, nil
+}
+
+func (c *Client) body(access Access, s dr.Storage, point string) (*request, *dr.Error) {
 	r := request{StorageAccount: s.Account, ContainerName: s.Container, BackupName: point, AccessType: access.Mode}
 	known := access.Mode == SystemAssigned
 	switch {

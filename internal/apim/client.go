@@ -136,7 +136,11 @@ func (c *Client) Start(ctx context.Context, leg dr.Leg, point string) dr.Answer 
 	if failure != nil {
 		return dr.Answer{Verdict: dr.No, Error: failure}
 	}
-	body, failure := c.body(leg.Storage, point)
+	access, failure := c.access(leg.Storage.Account)
+	if failure != nil {
+		return dr.Answer{Verdict: dr.No, Error: failure}
+	}
+	body, failure := c.body(access, leg.Storage, point)
 	if failure != nil {
 		return dr.Answer{Verdict: dr.No, Error: failure}
 	}

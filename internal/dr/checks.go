@@ -31,6 +31,7 @@ var checks = []struct {
 	{"roles", "NotActive", true, checkRoles},
 	{"active", "TargetIsActive", true, checkActive},
 	{"resourceGroup", "", false, checkGroup},
+	{"source", "", false, checkSource},
 	{"additionalLocations", "", false, checkLocations},
 	{"finalBackup", "FinalBackupImpossible", false, checkFinal},
 	{"content", "", false, checkContent},
@@ -255,6 +256,8 @@ func checkAccess(i Intent, f Facts, _ time.Time) Finding {
 	switch {
 	case f.Access.Mode == "":
 		return fail("the storage account %s is not in the fleet's storages, so that nobody knows how %s reaches it: add it", account, i.Target.Name)
+	case f.Access.Missing != "":
+		return fail("the key of %s is not at hand: set the environment variable %s to it", account, f.Access.Missing)
 	case f.Access.Mode == "storageKey":
 		return pass("with the key of %s", account)
 	case f.Target.Verdict != OK || s == nil:
@@ -337,6 +340,17 @@ func checkGroup(i Intent, f Facts, _ time.Time) Finding {
 		return warn("the resource group of %s lies in %s, the region of %s: when that region is down, ARM may not be able to change %[1]s; move it to a group elsewhere", i.Target.Name, group, i.Source.Name)
 	}
 	return pass("in %s", group)
+}
+
+// checkSource tells a caller whether the side that is left still answers: then it may be better to look there first.
+func checkSource(i Intent, f Facts, _ time.Time) Finding {
+	switch {
+	case i.Kind != KindFailover || f.Source.Verdict == "":
+		return Finding{}
+	case f.Source.Verdict != OK:
+		return unsure("%s does not answer: %s", i.Source.Name, f.Source.why())
+	}
+	return pass("%s answers and is %s", i.Source.Name, f.Source.Service.State)
 }
 
 func checkLocations(i Intent, f Facts, _ time.Time) Finding {

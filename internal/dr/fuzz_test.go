@@ -63,7 +63,7 @@ func (s *script) intent() Intent {
 func (s *script) facts() Facts {
 	f := Facts{APIVersion: "2024-05-01", Target: s.answer(), Source: choose(s, Answer{}, s.answer()), Group: s.answer(), Deleted: choose(s, Yes, Not, NotKnown, ""),
 		Workspaces: s.pick(3) - 1, Point: choose(s, s.point(), nil), PointError: choose(s, "", "timeout"), Container: choose(s, Yes, Not, ""), Blob: s.blob(),
-		BlobError: choose(s, "", "403"), Access: choose(s, Access{Mode: "storageKey"}, Access{Mode: "systemAssigned"}, Access{"userAssigned", "1"}, Access{}), Holder: choose(s, "", "op-1")}
+		BlobError: choose(s, "", "403"), Access: choose(s, Access{Mode: "storageKey"}, Access{Mode: "systemAssigned"}, Access{Mode: "userAssigned", ClientID: "1"}, Access{}), Holder: choose(s, "", "op-1")}
 	pair := NewPair("contoso-eu", "contoso-us")
 	pair.Active, pair.Suspended, pair.BusyBy = choose(s, "contoso-eu", "contoso-us"), s.pick(2) == 1, choose(s, "", "op-1")
 	f.Pairs = choose(s, []Pair{pair}, nil)

@@ -23,6 +23,8 @@ type Pair struct {
 	Home string `json:"home"` // the configured primary
 	// Active is the instance that serves production, as far as apim-dr brought that about or was told.
 	Active string `json:"active"`
+	// Restored is what the last failover restored into Active; zero: none did, or nobody knows.
+	Restored PointRef `json:"restored,omitzero"`
 	// Suspended: the warm standby is not kept up to date. Set by a failover, until the failback or a re-arm.
 	Suspended bool `json:"suspended,omitempty"`
 	// BusyBy is the failover at work; Before what Suspended was before it.
@@ -31,7 +33,7 @@ type Pair struct {
 	// Standby is what the instance that is not active holds, StandbyAt when that was last known.
 	Standby   PointRef  `json:"standby,omitzero"`
 	StandbyAt time.Time `json:"standbyAt,omitzero"`
-	// ChangedAt is when Active was set last, By the operation or person that did.
+	// ChangedAt is when Active was set last, or when it became doubtful; By the operation or person that brought that about.
 	ChangedAt time.Time `json:"changedAt,omitzero"`
 	By        string    `json:"by,omitempty"`
 }
@@ -99,10 +101,11 @@ func (p Pair) After(op Operation) (Pair, bool) {
 		p.BusyBy = ""
 		switch op.Outcome {
 		case Succeeded:
-			p.Active, p.ChangedAt, p.By = op.Service, op.EndedAt, op.ID
+			p.Active, p.ChangedAt, p.By, p.Restored = op.Service, p.later(op.EndedAt), op.ID, restoredPoint(op, op.Service)
 			p.Suspended = !strings.EqualFold(op.Service, p.Home)
 			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // the instance that was left has gone its own way
-		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked
+		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked, nor by a stamp that knows it from the copy alone
+			p.ChangedAt, p.By = p.later(op.EndedAt), op.ID
 		default:
 			p.Suspended = p.Before
 		}
@@ -117,19 +120,35 @@ func (p Pair) After(op Operation) (Pair, bool) {
 	return p, p != before
 }
 
-// Rearm lets the warm standby be kept up to date again, with active as the instance that serves production.
-func (p Pair) Rearm(active, by string, now time.Time) (Pair, *Error) {
+// Rearm is what a person says of a pair.
+type Rearm struct {
+	Active    string // the instance that serves production
+	Suspended bool   // the other one is left alone; otherwise the warm standby is kept up to date again
+	By        string
+}
+
+// Rearm takes a person's word for which instance is active.
+func (p Pair) Rearm(r Rearm, now time.Time) (Pair, *Error) {
 	switch {
-	case !p.Has(active):
-		return p, Failure("NotInPair", fmt.Sprintf("%s is not one of the pair %s", active, p.Name))
+	case !p.Has(r.Active):
+		return p, Failure("NotInPair", fmt.Sprintf("%s is not one of the pair %s", r.Active, p.Name))
 	case p.BusyBy != "":
 		return p, Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s; wait for its end or abandon it", p.BusyBy, p.Name))
 	}
-	if !p.IsActive(active) {
-		p.Standby, p.StandbyAt = PointRef{}, now
+	if !p.IsActive(r.Active) {
+		p.Standby, p.StandbyAt, p.Restored = PointRef{}, now, PointRef{}
 	}
-	p.V, p.Active, p.Suspended, p.ChangedAt, p.By = Version, active, false, now, by
+	p.V, p.Active, p.Suspended, p.ChangedAt, p.By = Version, r.Active, r.Suspended, p.later(now), r.By
 	return p, nil
+}
+
+// later is the time of a change: always after the one before, whosever clock that was taken from. Otherwise a record with a time to come, of a
+// laptop whose clock is wrong, would outlive every change.
+func (p Pair) later(now time.Time) time.Time {
+	if now.After(p.ChangedAt) {
+		return now
+	}
+	return p.ChangedAt.Add(time.Millisecond)
 }
 
 // Newer returns the one of two records of a pair that knows better who is active. A failover that ran without the state storage leaves its

@@ -109,6 +109,7 @@ const (
 type Access struct {
 	Mode     string // systemAssigned, userAssigned, storageKey; "": the account is not one of the fleet's
 	ClientID string // userAssigned
+	Missing  string // storageKey: the environment variable that should hold the key and does not
 }
 
 // MakePlan decides, from what was asked for and what was found out, what is to be done and what stands in its way.
@@ -153,7 +154,7 @@ func steps(i Intent, f Facts) []string {
 	}
 	wait := time.Duration(i.MaxWait)
 	if i.Kind == KindFailover {
-		list = append(list, fmt.Sprintf("suspend the warm standby of the pair %s", PairName(i.Source.Name, i.Target.Name)))
+		list = append(list, fmt.Sprintf("stop warm syncs of the pair %s", PairName(i.Source.Name, i.Target.Name)))
 	}
 	if use, _ := i.final(f); use {
 		list = append(list, fmt.Sprintf("back %s up once more, for at most %s", i.Source.Name, wait))

@@ -80,8 +80,9 @@ func TestEachCheckFindsWhatItIsFor(t *testing.T) {
 		"another operation":             {KindRestore, func(i *Intent, f *Facts) { f.Holder = "op-1" }, "state", Warn, "op-1"},
 		"old api-version":               {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.MinVersion = "2025-01-01" }, "apiVersion", Fail, "2025-01-01"},
 		"unknown account":               {KindRestore, func(i *Intent, f *Facts) { f.Access = Access{} }, "access", Fail, "not in the fleet's storages"},
+		"key not set":                   {KindRestore, func(i *Intent, f *Facts) { f.Access.Missing = "BACKUP_KEY" }, "access", Fail, "set the environment variable BACKUP_KEY"},
 		"no system identity":            {KindRestore, func(i *Intent, f *Facts) { f.Access.Mode = "systemAssigned" }, "access", Fail, "no system-assigned identity"},
-		"another user identity":         {KindRestore, func(i *Intent, f *Facts) { f.Access = Access{"userAssigned", "id-1"} }, "access", Fail, "id-1"},
+		"another user identity":         {KindRestore, func(i *Intent, f *Facts) { f.Access = Access{Mode: "userAssigned", ClientID: "id-1"} }, "access", Fail, "id-1"},
 		"source is not active":          {KindFailover, func(i *Intent, f *Facts) { f.Pairs[0].Active = "contoso-us" }, "roles", Fail, "contoso-us is the active instance"},
 		"a failover at work":            {KindFailover, func(i *Intent, f *Facts) { f.Pairs[0].BusyBy = "op-1" }, "roles", Fail, "op-1"},
 		"pair not seen":                 {KindFailover, func(i *Intent, f *Facts) { f.Pairs = nil }, "roles", Unseen, ""},
@@ -89,6 +90,8 @@ func TestEachCheckFindsWhatItIsFor(t *testing.T) {
 		"automatic into the active":     {KindDrill, func(i *Intent, f *Facts) { f.Pairs[0].Active, i.Auto = "contoso-us", true }, "active", Fail, "nothing automatic"},
 		"group in the primary's region": {KindFailover, func(i *Intent, f *Facts) { f.Group.Service.Region = "westeurope" }, "resourceGroup", Warn, "move it"},
 		"group not seen":                {KindFailover, func(i *Intent, f *Facts) { f.Group = Answer{Verdict: Later, Reason: "timeout"} }, "resourceGroup", Unseen, "timeout"},
+		"source answers":                {KindFailover, func(i *Intent, f *Facts) {}, "source", Pass, "Succeeded"},
+		"source is gone":                {KindFailover, func(i *Intent, f *Facts) { f.Source = Answer{Verdict: Later, Reason: "timeout"} }, "source", Unseen, "timeout"},
 		"other gateways":                {KindFailover, func(i *Intent, f *Facts) { f.Source.Service.Settings.Locations = []string{"East US"} }, "additionalLocations", Warn, "is a failover needed?"},
 		"source does not answer":        {KindFailover, func(i *Intent, f *Facts) { f.Source, f.Point.Settings = Answer{Verdict: Later, Reason: "timeout"}, nil }, "additionalLocations", Unseen, "timeout"},
 		"final backup, auto":            {KindFailover, func(i *Intent, f *Facts) { i.Final = FinalAuto; f.Source = Answer{Verdict: Later, Reason: "timeout"} }, "finalBackup", Warn, "timeout"},
@@ -229,7 +232,7 @@ func TestAPosture(t *testing.T) {
 	g := Guard{Service: Instance{Name: "contoso-eu", Region: "westeurope"}, RPO: 26 * time.Hour, Proven: 35 * 24 * time.Hour, Drilled: true,
 		Places: []Place{{"this stamp", "northeurope"}},
 		State:  ServiceState{NewestGood: PointRef{ID: "p", CreatedAt: t0.Add(-time.Hour)}, Proof: Proof{Operation: "d", At: t0.Add(-24 * time.Hour)}}}
-	g.Active, g.ActiveState = g.Service, g.State
+	g.Active = g.Service
 	if p := Assess(g, t0); !p.Protected || !p.Proven || p.SurvivesPrimaryLoss.Survives != Yes || p.Colocated || p.AgeSeconds != 3600 {
 		t.Errorf("%+v", p)
 	}
@@ -239,7 +242,7 @@ func TestAPosture(t *testing.T) {
 	if p := Assess(g, t0.Add(36*24*time.Hour)); p.Proven || p.Unproven == "" || len(p.Why) != 2 {
 		t.Errorf("past everything: %+v", p)
 	}
-	g.Active, g.ActiveState = Instance{Name: "contoso-us", Region: "northeurope"}, ServiceState{}
+	g.Active, g.State = Instance{Name: "contoso-us", Region: "northeurope"}, ServiceState{}
 	if p := Assess(g, t0); p.Protected || !p.Colocated || p.Active != "contoso-us" {
 		t.Errorf("after a failover: %+v", p)
 	}

@@ -12,9 +12,8 @@ type Guard struct {
 	RPO, Proven    time.Duration
 	Drilled        bool // it has a drill instance
 	AllowColocated bool
-	State          ServiceState
 	Active         Instance     // the service itself, or the instance that a failover made the active one
-	ActiveState    ServiceState // of Active
+	State          ServiceState // what is remembered of Active
 	Pairs          []PairView
 	Places         []Place // what a recovery needs, and where it lies
 }
@@ -55,7 +54,7 @@ type Posture struct {
 
 // Assess judges a service at a time.
 func Assess(g Guard, now time.Time) Posture {
-	s := g.ActiveState
+	s := g.State
 	region := g.Active.Region
 	if region == "" {
 		region = s.Region
@@ -63,7 +62,7 @@ func Assess(g Guard, now time.Time) Posture {
 	p := Posture{
 		Service: g.Service.Name, ResourceID: g.Service.ResourceID, Plan: g.Plan, NewestGood: s.NewestGood, RPOSeconds: g.RPO.Seconds(),
 		LastEnded: s.LastOutcome, Active: g.Active.Name, Pairs: g.Pairs, LastRestore: s.LastRestore,
-		SurvivesPrimaryLoss: Survives(g.Active.Name, region, g.Places), LastDrill: g.State.LastDrill, Proof: g.State.Proof,
+		SurvivesPrimaryLoss: Survives(g.Active.Name, region, g.Places), LastDrill: s.LastDrill, Proof: s.Proof,
 	}
 	p.Colocated = p.SurvivesPrimaryLoss.Survives == Not && !g.Active.Is(g.Service.Name)
 	if s.NewestGood.ID == "" {

@@ -209,16 +209,25 @@ func TestThePairOfAFailover(t *testing.T) {
 func TestRearming(t *testing.T) {
 	p := NewPair("contoso-eu", "contoso-us")
 	p.Active, p.Suspended = "contoso-us", true
-	next, refusal := p.Rearm("contoso-us", "ann", t0)
+	next, refusal := p.Rearm(Rearm{Active: "contoso-us", By: "ann"}, t0)
 	if refusal != nil || next.Suspended || next.By != "ann" || next.Active != "contoso-us" {
 		t.Errorf("%+v %v", next, refusal)
 	}
-	if _, refusal := p.Rearm("contoso-asia", "ann", t0); refusal == nil {
+	if _, refusal := p.Rearm(Rearm{Active: "contoso-asia", By: "ann"}, t0); refusal == nil {
 		t.Error("a stranger becomes active")
 	}
 	p.BusyBy = "x"
-	if _, refusal := p.Rearm("contoso-us", "ann", t0); refusal == nil {
+	if _, refusal := p.Rearm(Rearm{Active: "contoso-us", By: "ann"}, t0); refusal == nil {
 		t.Error("re-armed in the middle of a failover")
+	}
+}
+
+func TestAChangeIsAlwaysNewerThanTheOneBefore(t *testing.T) {
+	p := NewPair("contoso-eu", "contoso-us")
+	p.Active, p.ChangedAt = "contoso-us", t0.AddDate(1, 0, 0) // a clock that was wrong
+	next, _ := p.Rearm(Rearm{Active: "contoso-eu", By: "ann"}, t0)
+	if got := next.Newer(p); got != next {
+		t.Errorf("the record of before counts: %+v", got)
 	}
 }
 

@@ -61,10 +61,7 @@ func Points(op Operation) []RecoveryPoint {
 		if leg.Verb != VerbBackup || state == "" {
 			continue
 		}
-		posted := leg.PostedAt
-		if posted.IsZero() { // never answered: the intent is the nearest that is known, and errs on the safe side
-			posted = leg.Claim.From
-		}
+		posted := leg.begun() // the intent is the nearest that is known of an unanswered one, and errs on the safe side
 		points = append(points, RecoveryPoint{
 			V: Version, Leg: i, ID: op.pointID(i), State: state, Service: leg.Service, ResourceID: leg.ResourceID, Operation: op.ID, Plan: op.Plan,
 			CreatedAt: posted, EndedAt: leg.EndedAt, ExpiresAt: posted.Add(BackupLife), Storage: leg.Storage,
@@ -177,6 +174,14 @@ func (s ServiceState) Offer(p RecoveryPoint) (ServiceState, bool) {
 	return s, s != before
 }
 
+// Holds merges what a failover is known to have restored into the service.
+func (s ServiceState) Holds(service string, r PointRef) (ServiceState, bool) {
+	before := s
+	s.V, s.Service = Version, service
+	s.offer(r)
+	return s, s != before
+}
+
 func (s *ServiceState) offer(r PointRef) {
 	if r.At().After(s.NewestGood.At()) {
 		s.NewestGood = r
@@ -189,20 +194,32 @@ func (s *ServiceState) overwritten(op Operation) {
 	if leg == nil {
 		return
 	}
-	at := leg.PostedAt
-	if at.IsZero() {
-		at = leg.Claim.From
-	}
-	if at.After(s.LastRestore.At) {
+	if at := leg.begun(); at.After(s.LastRestore.At) {
 		s.LastRestore = LastRestore{Operation: op.ID, Outcome: leg.Outcome, At: at, Point: leg.Point}
 	}
-	if b := op.Recovery.Bound; b != nil {
-		ref := PointRef{ID: b.ID, CreatedAt: b.CreatedAt, AsOf: at}
-		if !strings.EqualFold(b.Service, s.Service) {
-			ref.Service = b.Service
-		}
-		s.offer(ref)
+	s.offer(restoredPoint(op, s.Service))
+}
+
+// restoredPoint is what an operation has restored into service; zero when it has restored nothing.
+func restoredPoint(op Operation, service string) PointRef {
+	leg := op.restored()
+	if leg == nil || op.Recovery.Bound == nil {
+		return PointRef{}
 	}
+	b := op.Recovery.Bound
+	ref := PointRef{ID: b.ID, CreatedAt: b.CreatedAt, AsOf: leg.begun()}
+	if !strings.EqualFold(b.Service, service) {
+		ref.Service = b.Service
+	}
+	return ref
+}
+
+// begun is when the leg was POSTed or, where that was never answered, intended.
+func (leg *Leg) begun() time.Time {
+	if leg.PostedAt.IsZero() {
+		return leg.Claim.From
+	}
+	return leg.PostedAt
 }
 
 func (s *ServiceState) drilled(op Operation, ended LastEnded) {

@@ -127,6 +127,22 @@ func (f Fleet) partners(name string) []dr.Instance {
 	return list
 }
 
+// Backups lists the containers that the backups of an instance and of those it forms a pair with go to, its own first. The copies of the records of
+// its pairs lie there as well. None: the fleet does not know the instance.
+func (f Fleet) Backups(name string) []dr.Storage {
+	var list []dr.Storage
+	add := func(name string) {
+		if m, ok := f.member(name); ok && !slices.Contains(list, m.plan.Storage) {
+			list = append(list, m.plan.Storage)
+		}
+	}
+	add(name)
+	for _, p := range f.partners(name) {
+		add(p.Name)
+	}
+	return list
+}
+
 // access is how API Management reaches an account for backups; zero when it is not one of the fleet's.
 func (f Fleet) access(account string) dr.Access {
 	for _, s := range f.Storages {

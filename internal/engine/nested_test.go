@@ -57,14 +57,8 @@ func TestInvocationsInsideInvocations(t *testing.T) {
 			switch k := rnd.IntN(10); {
 			case k == 0:
 				_ = w.survive(func() error { return w.e.Watch(t.Context()) })
-			case k < 5 && len(w.past) > 0:
-				w.deliver(w.past[max(0, len(w.past)-1-rnd.IntN(4))])
-			case len(w.queue) > 0:
-				i := rnd.IntN(len(w.queue))
-				if m := w.queue[i]; !m.due.After(w.now) {
-					w.queue = append(w.queue[:i:i], w.queue[i+1:]...)
-					w.deliver(m)
-				}
+			default:
+				w.stray(rnd, k < 5)
 			}
 			return false
 		}
@@ -81,6 +75,19 @@ func TestInvocationsInsideInvocations(t *testing.T) {
 	t.Logf("%d runs: %v", rounds, outcomes)
 	if outcomes[dr.Succeeded] == 0 || outcomes[dr.Unknown] == 0 {
 		t.Errorf("the runs are all alike: %v", outcomes)
+	}
+}
+
+// stray delivers one of the last messages again, or one that is due out of turn.
+func (w *world) stray(rnd *rand.Rand, again bool) {
+	if again && len(w.past) > 0 {
+		w.deliver(w.past[max(0, len(w.past)-1-rnd.IntN(4))])
+	} else if len(w.queue) > 0 {
+		i := rnd.IntN(len(w.queue))
+		if m := w.queue[i]; !m.due.After(w.now) {
+			w.queue = append(w.queue[:i:i], w.queue[i+1:]...)
+			w.deliver(m)
+		}
 	}
 }
 
@@ -118,7 +125,7 @@ func TestRecoveriesInsideRecoveries(t *testing.T) {
 			func() { _, _ = w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"}) },
 			func() { _, _ = w.e.Backup(t.Context(), engine.Request{Service: "contoso-us"}) },
 			func() {
-				_, _ = w.e.Rearm(t.Context(), "contoso-eu", w.e.Fleet.Services[0].Secondaries[0].Name, "ann", "")
+				_, _ = w.rearm("contoso-eu", dr.Rearm{Active: "contoso-us"})
 			},
 		}
 		kills, left := seed%2 == 0, 6
@@ -140,14 +147,8 @@ func TestRecoveriesInsideRecoveries(t *testing.T) {
 				_ = w.survive(func() error { asks[rnd.IntN(len(asks)-1)](); return nil })
 			case k == 3:
 				_ = w.survive(func() error { return w.e.Watch(t.Context()) })
-			case k < 7 && len(w.past) > 0:
-				w.deliver(w.past[max(0, len(w.past)-1-rnd.IntN(4))])
-			case len(w.queue) > 0:
-				i := rnd.IntN(len(w.queue))
-				if m := w.queue[i]; !m.due.After(w.now) {
-					w.queue = append(w.queue[:i:i], w.queue[i+1:]...)
-					w.deliver(m)
-				}
+			default:
+				w.stray(rnd, k < 7)
 			}
 			return false
 		}

@@ -92,6 +92,23 @@ func (e *Engine) settled(ctx context.Context, c couple) (p dr.Pair, last *dr.Ope
 	return p.Newer(beside), last, nil
 }
 
+// active is the service itself or, where a failover has made another instance of one of its pairs the active one, that.
+func (e *Engine) active(ctx context.Context, s Service) (dr.Instance, error) {
+	for _, c := range e.Fleet.couples() {
+		if !c.has(s.Name) {
+			continue
+		}
+		p, err := e.pair(ctx, c)
+		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) && !illegible(err) {
+			return dr.Instance{}, err
+		}
+		if err == nil && !p.IsActive(s.Name) {
+			return e.Fleet.named(p.Active), nil
+		}
+	}
+	return s.instance(), nil
+}
+
 // besideError says that the copy of a pair's record could not be read.
 type besideError struct{ error }
 
@@ -224,9 +241,17 @@ type Refusal struct{ Why *dr.Error }
 
 func (e *Refusal) Error() string { return e.Why.String() }
 
-// Rearm lets the warm standby of a service be kept up to date again, with active as the instance that serves production: the other one of the
-// pair will be overwritten. It returns the pairs it changed. ErrUnknownService, *Invalid, *Refusal.
-func (e *Engine) Rearm(ctx context.Context, service, active, by, reason string) ([]dr.Pair, error) {
+// RearmRequest says which instance serves production.
+type RearmRequest struct {
+	Service string // one of the pair
+	dr.Rearm
+	Reason string
+}
+
+// Rearm takes a person's word for which instance of a service's pair serves production. Unless it shall stay suspended, the warm standby is kept up to
+// date again: the other one of the pair will be overwritten. It returns the pairs it changed. ErrUnknownService, *Invalid, *Refusal.
+func (e *Engine) Rearm(ctx context.Context, r RearmRequest) ([]dr.Pair, error) {
+	service, active := r.Service, r.Active
 	var done []dr.Pair
 	known := false
 	for _, c := range e.Fleet.couples() {
@@ -238,11 +263,11 @@ func (e *Engine) Rearm(ctx context.Context, service, active, by, reason string) 
 		if !other.Is(active) && !e.Fleet.named(service).Is(active) {
 			continue
 		}
-		p, err := e.rearm(ctx, c, active, by)
+		p, err := e.rearm(ctx, c, r.Rearm)
 		if err != nil {
 			return done, err
 		}
-		e.Log.InfoContext(ctx, "re-armed", "pair", p.Name, "active", p.Active, "by", by, "reason", reason)
+		e.Log.InfoContext(ctx, "re-armed", "pair", p.Name, "active", p.Active, "suspended", p.Suspended, "by", r.By, "reason", r.Reason)
 		done = append(done, p)
 	}
 	switch {
@@ -257,13 +282,14 @@ func (e *Engine) Rearm(ctx context.Context, service, active, by, reason string) 
 	return done, nil
 }
 
-func (e *Engine) rearm(ctx context.Context, c couple, active, by string) (dr.Pair, error) {
+func (e *Engine) rearm(ctx context.Context, c couple, r dr.Rearm) (dr.Pair, error) {
 	seen, last, err := e.settled(ctx, c)
 	if err != nil {
 		return seen, err
 	}
 	var refusal *dr.Error
 	var next dr.Pair
+	r.Active = e.Fleet.named(r.Active).Name // as the fleet writes it
 	now := e.Now()
 	err = e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
 		p = c.recorded(p)
@@ -271,7 +297,7 @@ func (e *Engine) rearm(ctx context.Context, c couple, active, by string) (dr.Pai
 			p, _ = p.After(*last)
 		}
 		p = p.Newer(seen)
-		next, refusal = p.Rearm(e.Fleet.named(active).Name, by, now)
+		next, refusal = p.Rearm(r, now)
 		return next, refusal == nil
 	})
 	if err == nil && refusal != nil {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 
 	"apim-dr/internal/dr"
 )
@@ -18,43 +21,73 @@ type Rebuilt struct {
 // Rebuild makes the catalog anew from what lies beside the backups in a container: recovery points, the newest good one of each service, and which
 // instance of each pair is active. What is recorded already stays unless it is older. It writes to the state storage only.
 func (e *Engine) Rebuild(ctx context.Context, s dr.Storage) (Rebuilt, error) {
-	var r Rebuilt
-	bad := func(blob string, why error) { r.Bad = append(r.Bad, fmt.Sprintf("%s: %v", blob, why)) }
-	err := e.Vault.Beside(ctx, s, func(p dr.RecoveryPoint) error {
-		blob, err := e.Vault.Head(ctx, p.Storage, p.ID)
-		if err != nil {
-			return err
-		}
-		if !blob.Exists {
-			bad(p.ID, errors.New("the backup itself is not there"))
-			return nil
-		}
-		r.Points++
-		p.UsedBy = nil
-		if err := e.Store.RecordPoint(ctx, p); err != nil {
-			return err
-		}
-		return e.Store.MergeService(ctx, p.Service, func(state dr.ServiceState) (dr.ServiceState, bool) { return state.Offer(p) })
-	}, bad)
+	r, err := e.rebuildPoints(ctx, s)
 	if err != nil {
 		return r, err
 	}
 	pairs, err := e.Vault.Roles(ctx, s)
 	if illegible(err) { // the others are there all the same
-		bad("roles", err)
+		r.bad("roles", err)
 		err = nil
 	}
 	for _, p := range pairs {
 		r.Pairs++
-		if err := e.Store.MergePair(ctx, p.Name, func(was dr.Pair) (dr.Pair, bool) {
-			if was.Name == "" {
-				return p, true
-			}
-			next := was.Newer(p)
-			return next, next != was
-		}); err != nil {
+		if err := e.rebuildPair(ctx, p); err != nil {
 			return r, err
 		}
 	}
 	return r, err
+}
+
+func (r *Rebuilt) bad(what string, why error) {
+	r.Bad = append(r.Bad, fmt.Sprintf("%s: %v", what, why))
+}
+
+// rebuildPoints records the recovery points whose backup is there, and the newest good one of each service.
+func (e *Engine) rebuildPoints(ctx context.Context, s dr.Storage) (Rebuilt, error) {
+	var r Rebuilt
+	var points []dr.RecoveryPoint
+	if err := e.Vault.Beside(ctx, s, func(p dr.RecoveryPoint) error { points = append(points, p); return nil }, r.bad); err != nil {
+		return r, err
+	}
+	var mu sync.Mutex
+	of := map[string][]dr.RecoveryPoint{} // by service
+	err := each(points, func(p dr.RecoveryPoint) error {
+		blob, err := e.Vault.Head(ctx, p.Storage, p.ID)
+		if p.UsedBy = nil; err == nil && blob.Exists {
+			err = e.Store.RecordPoint(ctx, p)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil && !blob.Exists {
+			r.bad(p.ID, errors.New("the backup itself is not there"))
+		} else if err == nil {
+			r.Points++
+			of[p.Service] = append(of[p.Service], p)
+		}
+		return err
+	})
+	return r, errors.Join(err, each(slices.Collect(maps.Keys(of)), func(service string) error {
+		return e.Store.MergeService(ctx, service, func(state dr.ServiceState) (dr.ServiceState, bool) {
+			before := state
+			for _, p := range of[service] {
+				state, _ = state.Offer(p)
+			}
+			return state, state != before
+		})
+	}))
+}
+
+func (e *Engine) rebuildPair(ctx context.Context, p dr.Pair) error {
+	err := e.Store.MergePair(ctx, p.Name, func(was dr.Pair) (dr.Pair, bool) {
+		if was.Name == "" {
+			return p, true
+		}
+		next := was.Newer(p)
+		return next, next != was
+	})
+	if err != nil || p.Restored.ID == "" {
+		return err
+	}
+	return e.Store.MergeService(ctx, p.Active, func(s dr.ServiceState) (dr.ServiceState, bool) { return s.Holds(p.Active, p.Restored) })
 }

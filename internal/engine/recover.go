@@ -29,7 +29,7 @@ func (e *Engine) Recover(ctx context.Context, r RecoverRequest) (Recovery, error
 	if was, err := e.replay(ctx, r); err != nil || was.Operation.ID != "" {
 		return was, err
 	}
-	drafts, err := e.drafts(r)
+	drafts, err := e.drafts(ctx, r)
 	if err != nil {
 		return Recovery{}, err
 	}
@@ -87,7 +87,7 @@ func refused(p dr.Plan) error {
 }
 
 // drafts are the ways to do what was asked for, in the order in which they are tried.
-func (e *Engine) drafts(r RecoverRequest) ([]draft, error) {
+func (e *Engine) drafts(ctx context.Context, r RecoverRequest) ([]draft, error) {
 	if err := e.understands(r); err != nil {
 		return nil, err
 	}
@@ -102,26 +102,28 @@ func (e *Engine) drafts(r RecoverRequest) ([]draft, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.Fleet.names())
 	}
-	return draftsOf[r.Kind](e.Fleet, r, i, m)
+	return draftsOf[r.Kind](ctx, e, r, i, m)
 }
 
 // draftsOf is all that differs between the kinds: what is restored into what.
-var draftsOf = map[dr.Kind]func(Fleet, RecoverRequest, dr.Intent, member) ([]draft, error){
-	dr.KindRestore: func(f Fleet, r RecoverRequest, i dr.Intent, target member) ([]draft, error) {
+var draftsOf = map[dr.Kind]func(context.Context, *Engine, RecoverRequest, dr.Intent, member) ([]draft, error){
+	dr.KindRestore: func(_ context.Context, e *Engine, r RecoverRequest, i dr.Intent, target member) ([]draft, error) {
 		i.Source, i.Target = target.Instance, target.Instance
 		if r.From != "" {
-			i.Source = f.named(r.From)
+			i.Source = e.Fleet.named(r.From)
 		}
 		return []draft{{intent: i, needs: true}}, nil
 	},
-	dr.KindDrill: func(f Fleet, r RecoverRequest, i dr.Intent, source member) ([]draft, error) {
-		s, _, err := f.service(source.Name)
+	dr.KindDrill: func(ctx context.Context, e *Engine, r RecoverRequest, i dr.Intent, source member) ([]draft, error) {
+		s, _, err := e.Fleet.service(source.Name)
 		if err != nil || s.Drill == nil {
 			return nil, &Invalid{Field: "service", Detail: fmt.Sprintf("%s has no drillInstance in the fleet: a drill overwrites one that serves nothing else", source.Name)}
 		}
-		return []draft{drillOf(s, i)}, nil
+		d, err := e.drillOf(ctx, s, i)
+		return []draft{d}, err
 	},
-	dr.KindFailover: func(f Fleet, r RecoverRequest, i dr.Intent, source member) ([]draft, error) {
+	dr.KindFailover: func(_ context.Context, e *Engine, r RecoverRequest, i dr.Intent, source member) ([]draft, error) {
+		f := e.Fleet
 		i.Source = source.Instance
 		targets := f.partners(source.Name)
 		if len(targets) == 0 {
@@ -145,9 +147,11 @@ var draftsOf = map[dr.Kind]func(Fleet, RecoverRequest, dr.Intent, member) ([]dra
 	},
 }
 
-func drillOf(s Service, i dr.Intent) draft {
-	i.Kind, i.Source, i.Target, i.Auto = dr.KindDrill, s.instance(), *s.Drill, true
-	return draft{intent: i}
+// drillOf proves the backups of the instance that serves production now.
+func (e *Engine) drillOf(ctx context.Context, s Service, i dr.Intent) (draft, error) {
+	active, err := e.active(ctx, s)
+	i.Kind, i.Source, i.Target, i.Auto = dr.KindDrill, active, *s.Drill, true
+	return draft{intent: i}, err
 }
 
 // understands refuses values that have no meaning; the callers check their shape.
@@ -159,6 +163,9 @@ func (e *Engine) understands(r RecoverRequest) error {
 		if _, err := time.Parse(time.RFC3339, p); err != nil {
 			return &Invalid{Field: "recoveryPoint", Detail: "accepted: latest, the id of a recovery point, or a time such as 2026-01-31T03:00:00Z"}
 		}
+	}
+	if most := e.Timing.RestoreWithin; time.Duration(r.MaxWait) > most {
+		return &Invalid{Field: "maxWait", Detail: fmt.Sprintf("accepted: up to %s, within which a confirmed restore must begin", most)}
 	}
 	for _, name := range r.Overrides {
 		if !slices.Contains(dr.Overridable(), name) {

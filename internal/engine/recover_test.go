@@ -267,6 +267,41 @@ func TestAFailoverThatIsDoneCountsBeforeItIsMerged(t *testing.T) {
 	}
 }
 
+func (w *world) rearm(service string, r dr.Rearm) ([]dr.Pair, error) {
+	r.By = "ann"
+	return w.e.Rearm(w.t.Context(), engine.RearmRequest{Service: service, Rearm: r})
+}
+
+// After a failover that the stamp never heard of, somebody tells it who is active: then nothing automatic touches either of them.
+func TestTheActiveInstanceCanBeDeclared(t *testing.T) {
+	w := newPair(t, true)
+	if pairs, err := w.rearm("contoso-eu", dr.Rearm{Active: "CONTOSO-US", Suspended: true}); err != nil || pairs[0].Active != "contoso-us" {
+		t.Fatalf("%+v %v", pairs, err)
+	}
+	w.backedUp("contoso-eu")
+	w.backedUp("contoso-us")
+	if w.run(2 * time.Hour); len(w.restores) > 0 {
+		t.Errorf("restored %v", w.restores)
+	}
+}
+
+// A failover of which nobody knows how it ended leaves its doubt beside the backups, too.
+func TestAnUnknownFailoverSuspendsAStampThatKnowsOnlyTheBackups(t *testing.T) {
+	w := newPair(t, true)
+	w.backedUp("contoso-eu")
+	w.run(2 * time.Hour)
+	w.onPost = func() (*dr.Answer, bool) { return &dr.Answer{Verdict: dr.Lost, Reason: "reset"}, true }
+	if op := w.ended(w.ask(failover(nil)).Operation.ID, 4*time.Hour); op.Outcome != dr.Unknown {
+		t.Fatalf("%s %v", op.Outcome, op.Error)
+	}
+	w.onPost, w.restores = nil, nil
+	w.aside(func() error { return w.store.State.Delete(t.Context(), "pairs/contoso-eu~7Econtoso-us", "") })
+	w.backedUp("contoso-eu")
+	if w.run(2 * time.Hour); len(w.restores) > 0 {
+		t.Errorf("restored %v", w.restores)
+	}
+}
+
 // The operator re-arms: from then on the active instance's backups go into the other one.
 func TestRearmingAfterAFailover(t *testing.T) {
 	w := newPair(t, true)
@@ -278,13 +313,13 @@ func TestRearmingAfterAFailover(t *testing.T) {
 	if w.run(2 * time.Hour); len(w.restores) > 0 {
 		t.Fatalf("suspended, but restored %v", w.restores)
 	}
-	if _, err := w.e.Rearm(t.Context(), "contoso-eu", "contoso-asia", "ann", ""); !errors.As(err, new(*engine.Invalid)) {
+	if _, err := w.rearm("contoso-eu", dr.Rearm{Active: "contoso-asia"}); !errors.As(err, new(*engine.Invalid)) {
 		t.Errorf("a stranger: %v", err)
 	}
-	if _, err := w.e.Rearm(t.Context(), "contoso-asia", "contoso-asia", "ann", ""); !errors.Is(err, engine.ErrUnknownService) {
+	if _, err := w.rearm("contoso-asia", dr.Rearm{Active: "contoso-asia"}); !errors.Is(err, engine.ErrUnknownService) {
 		t.Errorf("an unknown service: %v", err)
 	}
-	pairs, err := w.e.Rearm(t.Context(), "contoso-eu", "contoso-us", "ann", "checked")
+	pairs, err := w.rearm("contoso-eu", dr.Rearm{Active: "contoso-us"})
 	if err != nil || len(pairs) != 1 || pairs[0].Suspended {
 		t.Fatalf("%+v %v", pairs, err)
 	}
@@ -386,6 +421,7 @@ func TestRequestsThatMakeNoSense(t *testing.T) {
 		"target is no secondary": {failover(func(r *engine.RecoverRequest) { r.Target = "contoso-drill" }), "target"},
 		"no secondary":           {failover(func(r *engine.RecoverRequest) { r.Service = "contoso-drill" }), "primary"},
 		"no drill instance":      {engine.RecoverRequest{Request: engine.Request{Service: "contoso-us"}, Kind: dr.KindDrill}, "service"},
+		"a wait too long":        {failover(func(r *engine.RecoverRequest) { r.MaxWait = dr.Duration(time.Hour) }), "maxWait"},
 		"a point of no shape":    {failover(func(r *engine.RecoverRequest) { r.Point = "../x" }), "recoveryPoint"},
 		"an override of nothing": {failover(func(r *engine.RecoverRequest) { r.Overrides = []string{"roles"} }), "override"},
 	} {
@@ -649,6 +685,34 @@ func TestTheDrillScheduleProvesEachServiceOnce(t *testing.T) {
 	w.now = w.now.AddDate(0, 0, 40)
 	if s, err = w.e.Status(t.Context()); err != nil || s.Services[0].Proven || s.Services[0].Protected {
 		t.Errorf("40 days later: %v %+v", err, s.Services[0])
+	}
+}
+
+// After a failover a drill proves the backups of the instance that serves production now, and until then that one is unproven.
+func TestADrillProvesWhatServesProduction(t *testing.T) {
+	w := newPair(t, false)
+	w.backedUp("contoso-eu")
+	drill := func() dr.Operation {
+		got := w.ask(engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu"}, Kind: dr.KindDrill})
+		return w.ended(got.Operation.ID, time.Hour)
+	}
+	proven := func() bool {
+		s, err := w.e.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Services[0].Proven
+	}
+	if drill(); !proven() {
+		t.Fatal("a drill proves nothing")
+	}
+	w.ended(w.ask(failover(nil)).Operation.ID, 2*time.Hour)
+	if proven() {
+		t.Error("a drill of the other instance's backups proves this one")
+	}
+	p := w.backedUp("contoso-us")
+	if op := drill(); op.Recovery.Bound.ID != p.ID || !proven() {
+		t.Errorf("drilled %s, proven %v", op.Recovery.Bound.ID, proven())
 	}
 }
 

@@ -32,12 +32,16 @@ func (e *Engine) posture(ctx context.Context, s Service) (dr.Posture, error) {
 	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil, AllowColocated: s.AllowColocated}
 	g.Places = append(append(g.Places, e.Fleet.Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
 	var err error
-	if g.State, err = e.stateOf(ctx, s.Name); err != nil {
+	if g.Active, err = e.active(ctx, s); err != nil {
 		return dr.Posture{}, err
 	}
-	g.Active, g.ActiveState = g.Service, g.State
-	for _, sec := range s.Secondaries {
-		c, _ := e.Fleet.couple(s.Name, sec.Name)
+	if g.State, err = e.stateOf(ctx, g.Active.Name); err != nil {
+		return dr.Posture{}, err
+	}
+	for _, c := range e.Fleet.couples() {
+		if !c.has(s.Name) {
+			continue
+		}
 		p, err := e.pair(ctx, c)
 		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) && !illegible(err) {
 			return dr.Posture{}, err
@@ -46,12 +50,6 @@ func (e *Engine) posture(ctx context.Context, s Service) (dr.Posture, error) {
 			continue
 		}
 		g.Pairs = append(g.Pairs, dr.PairView{Pair: p, Warm: c.warm})
-		if !p.IsActive(s.Name) {
-			g.Active = e.Fleet.named(p.Active)
-			if g.ActiveState, err = e.stateOf(ctx, p.Active); err != nil {
-				return dr.Posture{}, err
-			}
-		}
 	}
 	return dr.Assess(g, e.Now()), nil
 }

@@ -69,14 +69,17 @@ func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.
 }
 
 // drills are those of the services that have a drill instance.
-func (e *Engine) drills(_ context.Context, r Request, tick, now time.Time) ([]dr.Operation, error) {
+func (e *Engine) drills(ctx context.Context, r Request, tick, now time.Time) ([]dr.Operation, error) {
 	var ops []dr.Operation
 	r.RequestedBy = "drill schedule"
 	for _, s := range e.Fleet.Services {
 		if s.Drill == nil {
 			continue
 		}
-		d := drillOf(s, dr.Intent{Point: dr.Latest})
+		d, err := e.drillOf(ctx, s, dr.Intent{Point: dr.Latest})
+		if err != nil {
+			return nil, err
+		}
 		ops = append(ops, e.newRecovery(dr.TickID(dr.KindDrill, drills, s.Name, tick), d, dr.TriggerTimer, r, now))
 	}
 	return ops, nil

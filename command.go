@@ -1,0 +1,83 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"apim-dr/internal/cli"
+	"apim-dr/internal/config"
+	"apim-dr/internal/dr"
+	"apim-dr/internal/store"
+)
+
+// command runs what a person asks for and returns the exit status. The first Ctrl-C lets the step at work end, the second ends the process.
+func command(ctx context.Context, stop func(), args []string) int {
+	context.AfterFunc(ctx, func() {
+		stop()
+		fmt.Fprintln(os.Stderr, "\nstopping after the step at work; Ctrl-C again ends at once")
+	})
+	in, err := os.Stdin.Stat()
+	return cli.Run(ctx, args, cli.Options{
+		In: os.Stdin, Terminal: err == nil && in.Mode()&os.ModeCharDevice != 0, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
+		Who: cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), "somebody") + " at the command line", Direct: setUpDirect, Stamp: setUpStamp,
+	})
+}
+
+// setUpDirect needs nothing of the stamp: the records live in memory.
+func setUpDirect(environ []string, log *slog.Logger) (cli.Setup, error) {
+	s, vault, _, err := setUp(environ, log)
+	if err == nil {
+		s.Engine.Store = store.Over(store.Memory(time.Now), store.Options{Vault: vault, Log: log})
+	}
+	return s, err
+}
+
+// setUpStamp works on the records of the stamp.
+func setUpStamp(environ []string, log *slog.Logger) (cli.Setup, error) {
+	s, vault, wired, err := setUp(environ, log, config.PartState)
+	if err != nil {
+		return s, err
+	}
+	s.Engine.Store, err = newStore(wired.Config, wired.login, vault, log)
+	return s, err
+}
+
+type wired struct {
+	config.Config
+	login *login
+}
+
+func setUp(environ []string, log *slog.Logger, needs ...config.Part) (cli.Setup, *store.Vault, wired, error) {
+	c, err := config.LoadDirect(environ, os.ReadFile, needs...)
+	if err != nil {
+		return cli.Setup{}, nil, wired{}, err
+	}
+	credential, err := c.NewCredential(nil)
+	if err != nil {
+		return cli.Setup{}, nil, wired{}, err
+	}
+	with := wired{c, newLogin(credential)}
+	vault := newVault(c, with.login)
+	arm, err := newARM(c, with.login, log)
+	if err != nil {
+		return cli.Setup{}, nil, wired{}, err
+	}
+	s := cli.Setup{
+		Engine: newEngine(c, arm, vault, log), Warnings: c.Warnings,
+		Login: func(ctx context.Context) error { return with.login.try(ctx, c.Cloud.ARM().Audience) },
+		Request: func(leg dr.Leg, point string) (cli.Request, *dr.Error) {
+			r, failure := arm.Command(leg, point)
+			return cli.Request(r), failure
+		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Fleet.Storages)) {
+		s.Storages = append(s.Storages, cli.Storage{Name: name, Storage: storageOf(c.Fleet.Storages[name])})
+	}
+	return s, vault, with, nil
+}

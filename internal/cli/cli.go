@@ -1,0 +1,122 @@
+// Package cli is the command line: what a person runs when the Function App cannot be called. It parses, asks, prints and ends with a status; what is
+// done is the engine's.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+// Options is what the commands need of the process and of its wiring. All fields must be set.
+type Options struct {
+	In       io.Reader // where the confirmation is typed
+	Terminal bool      // a person sits at In
+	Out, Err io.Writer
+	Environ  []string // as os.Environ gives it
+	Who      string   // runs the command; kept with the operation
+	// Direct wires a Setup whose records live in this process only, Stamp one whose records are the stamp's. The error is the configuration's.
+	Direct, Stamp func(environ []string, log *slog.Logger) (Setup, error)
+}
+
+// Setup is what was wired from the configuration.
+type Setup struct {
+	Engine   *engine.Engine // without a Bus
+	Storages []Storage      // of the fleet, in the order of their names
+	Warnings []string       // of the configuration
+	// Login finds out whether Azure can be asked at all, before anything takes its absence for an answer.
+	Login func(ctx context.Context) error
+	// Request is what would be sent to ARM for a leg.
+	Request func(leg dr.Leg, point string) (Request, *dr.Error)
+}
+
+// Storage is a container for backups, with its name in the fleet.
+type Storage struct {
+	Name string
+	dr.Storage
+}
+
+// Request is a POST without a secret: where Variable is set, "$" and Variable stand in Body for the value of that environment variable.
+type Request struct{ URL, Body, Variable string }
+
+// The exit statuses. Usage is also what a configuration or a login gets that cannot be used.
+const (
+	OK = iota
+	Usage
+	Refused
+	Failed
+	Unknown
+)
+
+const statuses = `Exit status:
+  0  succeeded; of a dry run: the plan passes
+  1  usage, configuration or login: nothing was begun
+  2  refused or rejected, or stopped before anything was asked of ARM: nothing was overwritten; of a dry run: the plan does not pass
+  3  failed: ARM says so
+  4  unknown: ARM cannot confirm how it ended, or it was stopped while ARM is at work`
+
+// ended is the error of a command that ends with another status than Usage.
+type ended struct {
+	status int
+	text   string // empty: everything was said already
+}
+
+func (e *ended) Error() string { return e.text }
+
+func end(status int, format string, args ...any) error {
+	return &ended{status, fmt.Sprintf(format, args...)}
+}
+
+// Run runs the command that args name and returns the exit status. When ctx ends, what ARM has begun goes on there, and the command says so.
+func Run(ctx context.Context, args []string, o Options) int {
+	root := &cobra.Command{
+		Use: "apim-dr", Short: "Disaster recovery for Azure API Management",
+		Long:         "Disaster recovery for Azure API Management.\n\nWithout arguments it is the custom handler of the Function App and serves. The commands are for a person who cannot call that.",
+		SilenceUsage: true, SilenceErrors: true, CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetArgs(args)
+	root.SetIn(o.In)
+	root.SetOut(o.Out)
+	root.SetErr(o.Err)
+	verbose := root.PersistentFlags().Bool("verbose", false, "log every step")
+	o.addFailover(root, verbose)
+	o.addCatalog(root, verbose)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return OK
+	}
+	status := Usage
+	if e, ok := errors.AsType[*ended](err); ok {
+		status = e.status
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(o.Err, clean(text))
+	}
+	return status
+}
+
+// log is where the engine's own lines go.
+func (o Options) log(verbose bool) *slog.Logger {
+	level := slog.LevelWarn
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: level}))
+}
+
+// oneOf refuses a flag's value that is not accepted.
+func oneOf(flag, value string, accepted ...string) error {
+	for _, a := range accepted {
+		if value == a {
+			return nil
+		}
+	}
+	return fmt.Errorf("--%s %q; accepted: %s", flag, value, join(accepted))
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"apim-dr/internal/dr"
+)
+
+func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
+func join(list []string) string { return strings.Join(list, ", ") }
+
+// clean keeps what others have written, such as ARM's words or a record beside a backup, from steering the terminal.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsGraphic(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// title says what is overwritten with what.
+func title(p dr.Plan) string {
+	point := "a recovery point"
+	if p.Point != nil {
+		point = fmt.Sprintf("recovery point %s of %s, %s old", p.Point.ID, utc(p.Point.CreatedAt), time.Duration(p.DataAge))
+	}
+	return fmt.Sprintf("Failover of %s into %s, which is OVERWRITTEN with %s", p.Source.Name, p.Target.Name, point)
+}
+
+func printPlan(w io.Writer, p dr.Plan) {
+	fmt.Fprintf(w, "%s\n", clean(title(p)))
+	list(w, "Steps", p.Steps)
+	fmt.Fprintln(w, "\nChecks")
+	t := table(w)
+	for _, c := range p.Checks {
+		for i, line := range strings.Split(clean(c.Detail), "\n") {
+			grade, name := grade(c), c.Name
+			if i > 0 {
+				grade, name = "", ""
+			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\n", grade, name, line)
+		}
+	}
+	_ = t.Flush() // to a terminal or a pipe: nobody to tell
+	list(w, "Not brought by a restore", p.NotCovered)
+}
+
+func grade(c dr.Finding) string {
+	switch {
+	case c.Overridden:
+		return "overridden"
+	case c.Result == dr.Fail:
+		return "FAIL"
+	}
+	return string(c.Result)
+}
+
+func list(w io.Writer, head string, items []string) {
+	if len(items) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", head)
+	for i, item := range items {
+		fmt.Fprintf(w, "  %d. %s\n", i+1, strings.ReplaceAll(clean(item), "\n", "\n     "))
+	}
+}
+
+func printResult(w io.Writer, r dr.Result) {
+	fmt.Fprintf(w, "\n%s: ", strings.ToUpper(string(r.Outcome)))
+	switch r.Outcome {
+	case dr.Succeeded:
+		fmt.Fprintf(w, "%s holds recovery point %s.\n", r.Service, r.Recovery.RecoveryPoint)
+	case dr.Rejected:
+		fmt.Fprintf(w, "%s was not overwritten.\n", r.Service)
+	case dr.Failed:
+		fmt.Fprintf(w, "ARM did not restore %s; look at it before anything else is started there.\n", r.Service)
+	default:
+		fmt.Fprintf(w, "ARM cannot confirm the restore of %s; look at it before anything else is started there.\n", r.Service)
+	}
+	if r.Error != nil {
+		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(clean(r.Error.String()), "\n", "\n  "))
+	}
+	t := table(w)
+	rec := r.Recovery
+	if r.Outcome == dr.Succeeded {
+		fmt.Fprintf(t, "  recovery time (RTO)\t%s, from the call to the verified end\n", seconds(rec.RTOSeconds))
+	}
+	fmt.Fprintf(t, "  age of the data (RPO)\t%s at the call\n", seconds(rec.RPOSeconds))
+	for _, g := range rec.Gateways {
+		answer := fmt.Sprintf("answers %d", g.Status)
+		if g.Status == 0 {
+			answer = "no answer from here: " + clean(g.Error)
+		}
+		fmt.Fprintf(t, "  gateway\t%s %s\n", clean(g.URL), answer)
+	}
+	if rec.FinalTold != "" {
+		fmt.Fprintf(t, "  no final backup\t%s\n", clean(rec.FinalTold))
+	}
+	_ = t.Flush()
+	for _, note := range r.Evidence {
+		fmt.Fprintf(w, "  %s %s\n", utc(note.At), clean(note.Text))
+	}
+	list(w, "Now", rec.NextSteps)
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Second)
+}
+
+// progress is one line for a record as it stands.
+func progress(op dr.Operation, now, next time.Time) string {
+	leg := op.Leg()
+	what := map[dr.Phase]string{
+		dr.Queued: "waiting", dr.Starting: "the answer to the POST was lost: looking whether ARM took it", dr.Running: "ARM is at work",
+		dr.Verifying: "ARM is done: waiting until it shows", dr.Done: string(op.Outcome),
+	}[op.Phase]
+	if op.Waiting != "" {
+		what = op.Waiting
+	}
+	text := fmt.Sprintf("%s  %-9s  %s of %s: %s", clock(now), op.Phase, leg.Verb, leg.Service, what)
+	switch {
+	case next.IsZero():
+	case op.Phase == dr.Done:
+		text += "; what follows from it could not be written, tried again at " + clock(next)
+	default:
+		text += "; looked at again at " + clock(next)
+	}
+	return strings.ReplaceAll(clean(text), "\n", " ")
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+const (
+	loginWithin = 45 * time.Second // az is a Python program that has to start, perhaps on a small machine
+	renewBefore = 5 * time.Minute
+)
+
+// login keeps the tokens of a credential. AzureCLICredential keeps none: each client of each container would start az anew, within the few seconds that a
+// single call to storage may take.
+type login struct {
+	from azcore.TokenCredential
+
+	mu     sync.Mutex
+	tokens map[string]azcore.AccessToken // by scopes
+}
+
+func newLogin(from azcore.TokenCredential) *login {
+	return &login{from: from, tokens: map[string]azcore.AccessToken{}}
+}
+
+// GetToken implements azcore.TokenCredential. A token that the call cannot wait for is there for the next one.
+func (l *login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := strings.Join(append(o.Scopes, o.TenantID), " ")
+	if t, ok := l.tokens[key]; ok && o.Claims == "" && time.Until(t.ExpiresOn) > renewBefore {
+		return t, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginWithin)
+	defer cancel()
+	t, err := l.from.GetToken(ctx, o)
+	if err == nil {
+		l.tokens[key] = t
+	}
+	return t, err
+}
+
+// storageScope is what azblob asks a token for, in every cloud.
+const storageScope = "https://storage.azure.com/.default"
+
+// try gets the tokens that are needed, ahead of calls that cannot wait for them.
+func (l *login) try(ctx context.Context, audience string) error {
+	for _, scope := range []string{audience + "/.default", storageScope} {
+		if _, err := l.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, EnableCAE: true}); err != nil {
+			return fmt.Errorf("no token for %s (az login?): %w", scope, err)
+		}
+	}
+	return nil
+}
