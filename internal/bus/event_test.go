@@ -244,7 +244,7 @@ func TestAPlanThatIsTooLargeForAnEventIsShortenedAndSaysSo(t *testing.T) {
 	plan.Checks = append(slices.Clone(plan.Checks), dr.Finding{Name: "target", Result: dr.Unseen, Detail: long}, dr.Finding{Name: "resourceGroup", Result: dr.Unseen, Detail: long})
 	op.Recovery.Final.Reason = long
 	r := decodeEvent(t, op).Recovery
-	if n := len(r.Findings); n != 4 || !strings.HasSuffix(r.Findings[n-1].Detail, "has it whole)") || !strings.HasSuffix(r.FinalTold, "has it whole)") || len(r.NextSteps) != 4 || len(r.Gateways) != 2 {
+	if n := len(r.Findings); n < 3 || !strings.HasSuffix(r.Findings[n-1].Detail, "has it whole)") || !strings.HasSuffix(r.FinalTold, "has it whole)") || len(r.NextSteps) != 4 || len(r.Gateways) != 2 {
 		t.Errorf("%+v", r)
 	}
 	for i := range 100 {
