@@ -59,6 +59,7 @@ func TestEachMistakenSettingIsNamedWithWhatItHeldAndWhatIsAccepted(t *testing.T)
 		"nothing":         {map[string]string{"TIMING_SETTLE": "0s"}, []string{`TIMING_SETTLE: holds "0s"; ` + durationAccepted}},
 		"less":            {map[string]string{"TIMING_LEASE": "-1m"}, []string{`TIMING_LEASE: holds "-1m"; ` + durationAccepted}},
 		"longer than bus": {map[string]string{"TIMING_INVOCATION": "5m"}, []string{"TIMING_INVOCATION: holds 5m0s; accepted: less than 5m0s, the lock of a Service Bus message"}},
+		"long wait":       {map[string]string{"TIMING_MAX_WAIT": "31m"}, []string{"TIMING_MAX_WAIT: holds 31m0s; accepted: at most TIMING_RESTORE_WITHIN, which is 30m0s"}},
 		"outage":          {map[string]string{"TIMING_OUTAGE_MOST": "10s"}, []string{"TIMING_OUTAGE_FIRST: holds 30s; accepted: at most TIMING_OUTAGE_MOST, which is 10s"}},
 		"late POST":       {map[string]string{"TIMING_POST_WINDOW": "100s"}, []string{"TIMING_POST_WINDOW: holds 1m40s; accepted: less than TIMING_INVOCATION, which is 1m40s"}},
 		"long survey":     {map[string]string{"TIMING_SURVEY": "40s"}, []string{"TIMING_SURVEY: holds 40s; accepted: less than TIMING_INVOCATION without TIMING_POST_WINDOW, which leaves 40s"}},

@@ -33,7 +33,7 @@ var checks = []struct {
 	{"resourceGroup", "", false, checkGroup},
 	{"source", "", false, checkSource},
 	{"additionalLocations", "", false, checkLocations},
-	{"finalBackup", "FinalBackupImpossible", false, checkFinal},
+	{"finalBackup", "FinalBackupImpossible", true, checkFinal},
 	{"content", "", false, checkContent},
 }
 

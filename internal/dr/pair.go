@@ -111,8 +111,8 @@ func (p Pair) After(op Operation) (Pair, bool) {
 		}
 		p.Before = false
 	}
-	if leg := op.restored(); leg != nil && !p.IsActive(op.Service) && op.EndedAt.After(p.StandbyAt) {
-		p.Standby, p.StandbyAt = PointRef{}, op.EndedAt
+	if leg := op.touched(); leg != nil && !p.IsActive(op.Service) && op.EndedAt.After(p.StandbyAt) {
+		p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // of a restore that failed nobody knows what it left
 		if r.Bound != nil && leg.Outcome == Succeeded && strings.EqualFold(r.Bound.Service, p.Active) {
 			p.Standby = PointRef{ID: r.Bound.ID, Service: r.Bound.Service, CreatedAt: r.Bound.CreatedAt}
 		}

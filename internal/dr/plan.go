@@ -53,6 +53,11 @@ func (p Plan) Failing() []Finding {
 	return slices.DeleteFunc(slices.Clone(p.Checks), func(c Finding) bool { return c.Result != Fail || c.Overridden })
 }
 
+// Sees tells whether the instance that is overwritten was seen: what could not be looked at stops nothing, but another one is better.
+func (p Plan) Sees() bool {
+	return slices.ContainsFunc(p.Checks, func(c Finding) bool { return c.Name == "target" && c.Result == Pass })
+}
+
 // Refusal is the reason why the plan cannot be carried out, with all findings; nil: it can. Code is the first failing check's.
 func (p Plan) Refusal() *Error {
 	failing := p.Failing()

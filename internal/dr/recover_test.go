@@ -197,6 +197,11 @@ func TestThePairOfAFailover(t *testing.T) {
 	if _, refusal := begun.Admit(warm); refusal == nil {
 		t.Error("a warm sync goes on during a failover")
 	}
+	synced := p
+	synced.Standby, synced.StandbyAt = PointRef{ID: "x", CreatedAt: t0}, t0
+	if broken, _ := synced.After(end(warm, Failed)); broken.Standby != (PointRef{}) {
+		t.Errorf("after a restore that failed the standby still passes for what it held: %+v", broken)
+	}
 	returning, refusal := failedOver.Admit(back)
 	if refusal != nil {
 		t.Fatal(refusal)

@@ -340,7 +340,7 @@ func (op *Operation) progress(to Phase) { op.Phase, op.Strikes, op.Waiting = to,
 func (op Operation) end(outcome Outcome, reason *Error, now time.Time) (Operation, Action) {
 	leg := op.Leg()
 	leg.Outcome, leg.Error, leg.EndedAt = outcome, reason, now
-	if more := op.Step+1 < len(op.Legs); more && (outcome == Succeeded || leg.MayFail) {
+	if more := op.Step+1 < len(op.Legs); more && outcome == Succeeded {
 		op.Step++
 		op.progress(Queued)
 		return op, Action{Do: Lock}

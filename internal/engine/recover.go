@@ -175,22 +175,30 @@ func (e *Engine) understands(r RecoverRequest) error {
 	return nil
 }
 
-// choose plans the drafts in turn and returns the first whose plan passes; when none does, the one that the caller confirmed, or else the first.
+// choose plans the drafts in turn and returns the first whose plan passes with its target in sight; when there is none, one that passes, or the one that
+// the caller confirmed, or else the first.
 func (e *Engine) choose(ctx context.Context, drafts []draft, confirm string) (draft, dr.Plan) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Survey)
 	defer cancel()
-	var first draft
-	var plan dr.Plan
+	best, rank := 0, -1
+	plans := make([]dr.Plan, len(drafts))
 	for n, d := range drafts {
 		p := e.plan(ctx, d.intent)
-		if p.Refusal() == nil {
+		plans[n] = p
+		now := 0
+		switch passes := p.Refusal() == nil; {
+		case passes && p.Sees():
 			return d, p
+		case passes:
+			now = 2
+		case d.intent.Target.Is(confirm):
+			now = 1
 		}
-		if n == 0 || d.intent.Target.Is(confirm) {
-			first, plan = d, p
+		if now > rank {
+			best, rank = n, now
 		}
 	}
-	return first, plan
+	return drafts[best], plans[best]
 }
 
 // newRecovery is the operation that carries out a draft.
@@ -202,7 +210,7 @@ func (e *Engine) newRecovery(id string, d draft, trigger dr.Trigger, r Request, 
 	op := dr.Operation{
 		V: dr.Version, Rev: 1, Writer: e.Nonce(), ID: id, Kind: i.Kind, Service: i.Target.Name, Plan: target.plan.Name, Trigger: trigger,
 		RequestedBy: r.RequestedBy, Reason: r.Reason, Traceparent: r.Traceparent,
-		CreatedAt: now, NotAfter: now.Add(e.Timing.RestoreWithin), Phase: dr.Queued,
+		CreatedAt: now, NotAfter: now.Add(e.begunWithin(i)), Phase: dr.Queued,
 		Recovery: &dr.Recovery{Intent: i, Role: d.role, Urgent: d.urgent},
 	}
 	if d.role != "" {
@@ -217,6 +225,15 @@ func (e *Engine) newRecovery(id string, d draft, trigger dr.Trigger, r Request, 
 	leg.Verb, leg.Within = dr.VerbRestore, dr.Duration(within)
 	op.Legs = append(op.Legs, leg)
 	return op
+}
+
+// begunWithin is how long an operation may wait for its turn: what somebody has confirmed never starts hours later. What nobody stands by for takes the
+// newest good recovery point at its turn, and may wait as long as a backup.
+func (e *Engine) begunWithin(i dr.Intent) time.Duration {
+	if i.Auto {
+		return e.Timing.StartWithin
+	}
+	return e.Timing.RestoreWithin
 }
 
 // Abandon gives an operation up: its lock is freed, and ARM may still be at work. ErrNotFound, ErrEnded.

@@ -410,6 +410,47 @@ func TestWhatCannotWorkIsRefusedRecordedAndTold(t *testing.T) {
 	}
 }
 
+// Of two standbys, one that answers is better than one of which nothing is known.
+func TestAStandbyThatDoesNotAnswerIsPassedOver(t *testing.T) {
+	w := newPair(t, false)
+	w.add("contoso-asia")
+	s := &w.e.Fleet.Services[0]
+	s.Secondaries = append(s.Secondaries, engine.Secondary{Instance: dr.Instance{Name: "contoso-asia", ResourceID: "/x/contoso-asia"}})
+	w.backedUp("contoso-eu")
+	w.asleep["contoso-us"] = true
+	if got := w.ask(failover(func(r *engine.RecoverRequest) { r.DryRun = true })); got.Plan.Target.Name != "contoso-asia" {
+		t.Errorf("chose %s", got.Plan.Target.Name)
+	}
+	w.asleep["contoso-asia"] = true
+	if got := w.ask(failover(func(r *engine.RecoverRequest) { r.DryRun = true })); got.Plan.Target.Name != "contoso-us" || got.Plan.Refusal() != nil {
+		t.Errorf("with neither in sight: %s, %v", got.Plan.Target.Name, got.Plan.Refusal())
+	}
+	w.asleep["contoso-us"], w.asleep["contoso-asia"] = false, false
+	w.services["contoso-us"].view.SKU = "Premium"
+	if got := w.ask(failover(func(r *engine.RecoverRequest) { r.DryRun = true })); got.Plan.Target.Name != "contoso-asia" {
+		t.Errorf("chose %s, whose plan does not pass", got.Plan.Target.Name)
+	}
+}
+
+// A drill that has to wait for its turn, since several share an instance, may wait as long as a backup; what somebody has confirmed may not.
+func TestADrillMayWaitForItsTurn(t *testing.T) {
+	for kind, want := range map[dr.Kind]dr.Outcome{dr.KindDrill: dr.Succeeded, dr.KindRestore: dr.Rejected} {
+		w := newPair(t, false)
+		w.backedUp("contoso-eu")
+		w.services["contoso-drill"].view.State = "Updating"
+		r := engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu"}, Kind: kind}
+		if kind == dr.KindRestore {
+			r.Service, r.From, r.Confirm = "contoso-drill", "contoso-eu", "contoso-drill"
+		}
+		op := w.ask(r).Operation
+		w.run(time.Hour)
+		w.services["contoso-drill"].view.State = "Succeeded"
+		if op = w.ended(op.ID, 2*time.Hour); op.Outcome != want {
+			t.Errorf("%s: %s %v", kind, op.Outcome, op.Error)
+		}
+	}
+}
+
 func TestRequestsThatMakeNoSense(t *testing.T) {
 	w := newPair(t, false)
 	w.backedUp("contoso-eu")

@@ -62,7 +62,8 @@ func (e *Engine) superseded(ctx context.Context, op dr.Operation, point *dr.Reco
 	if op.Recovery.Role != dr.Follow || point == nil {
 		return nil
 	}
-	p, err := e.Store.Pair(ctx, op.Recovery.Pair)
+	c, _ := e.Fleet.couple(op.Source(), op.Service)
+	p, err := e.pair(ctx, c)
 	if err != nil || p.Standby.ID == "" || p.Standby.CreatedAt.Before(point.CreatedAt) {
 		return nil
 	}
