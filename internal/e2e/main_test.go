@@ -1,10 +1,11 @@
 // Package e2e tests the staged app from outside: the real handler process under the stand-in of the Functions host, with Azurite and the stand-ins of
-// Service Bus and ARM. One stack serves all tests; each uses services of its own. Tests that kill the handler are not parallel.
+// Service Bus and ARM. One stack serves all tests; each uses services of its own (fleet). Tests that kill the handler are not parallel.
 package e2e
 
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 
+	"apim-dr/internal/dr"
 	"apim-dr/internal/standin/devstack"
 )
 
@@ -30,10 +32,13 @@ var (
 	root  string
 )
 
-// services of the stack, one or more for each test.
-var services = []string{"kill-preflight", "kill-post", "kill-answer", "kill-poll", "kill-event", "bad", "nightly-a", "nightly-b", "idem", "list", "errors", "list-keys", "crowd"}
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+// The tests mostly wait for the stack. The flag -parallel wins.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "24"); err != nil {
+		panic(err)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "apim-dr-e2e")
@@ -48,8 +53,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	stack, err = devstack.Start(context.Background(), devstack.Options{
-		App: app, Services: services, BackupDuration: 1500 * time.Millisecond, RetryAfter: time.Second, Restarts: true, Output: lines.add,
-		Settings: map[string]string{"TIMING_LEASE": "8s", "WATCHDOG_SCHEDULE": "*/3 * * * * *"}, Log: slog.New(slog.DiscardHandler),
+		App: app, Instances: fleet, BackupDuration: 1500 * time.Millisecond, RestoreDuration: restoreTakes, RetryAfter: time.Second, Restarts: true, Output: lines.add,
+		Settings: map[string]string{
+			"TIMING_LEASE": "8s", "WATCHDOG_SCHEDULE": "*/3 * * * * *", "TIMING_RESTORE_WITHIN": "20s",
+			"TIMING_PROBE": "3s", "TIMING_SURVEY": "6s", // so much that nothing but what hangs goes unseen
+		},
+		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "start the stack:", err, lines.tail())
@@ -117,12 +126,48 @@ func waitFor(t *testing.T, what string, cond func() bool) {
 
 // operation is what a caller reads of an operation.
 type operation struct {
-	ID, Phase, Outcome, Waiting, Trigger, Service, Traceparent string
-	Error                                                      *struct{ Source, Code, Message string }
-	Legs                                                       []struct {
-		RecoveryPoint string
-		Attempt       int
+	ID, Kind, Phase, Outcome, Waiting, Trigger, Service, Traceparent, RequestedBy, Reason string
+	Error                                                                                 *failure
+	Legs                                                                                  []struct {
+		Verb, RecoveryPoint, Outcome, Adopted string
+		Storage                               dr.Storage
+		Attempt                               int
+		Safety                                bool
 	}
+	Evidence []dr.Note
+	Recovery *recovery
+}
+
+type failure struct{ Source, Code, Message string }
+
+// recovery is what operations and events tell of what restores.
+type recovery struct {
+	Source, RecoveryPoint, FinalBackup, FinalBackupNote, Adopted string
+	FinalBackupOperation                                         string // of operations alone
+	RTOSeconds, RPOSeconds                                       float64
+	Overridden, NotCovered, NextSteps                            []string
+	Findings                                                     []dr.Finding
+	Gateways                                                     []dr.Gateway
+	Plan                                                         *plan // of operations alone
+}
+
+type plan struct {
+	Target        struct{ Name string }
+	RecoveryPoint *struct{ ID string }
+	Steps         []string
+	Checks        []dr.Finding
+}
+
+// found is what a check of the plan came to.
+func (p *plan) found(check string) dr.Finding {
+	if p != nil {
+		for _, c := range p.Checks {
+			if c.Name == check {
+				return c
+			}
+		}
+	}
+	return dr.Finding{}
 }
 
 func post(t *testing.T, route, body string, header http.Header) (*http.Response, []byte) {

@@ -23,7 +23,11 @@ func (e *Engine) prepareRestore(ctx context.Context, op dr.Operation) dr.Answer 
 	}
 	f := e.survey(ctx, r.Intent, point)
 	f.Self = op.ID
-	plan := dr.MakePlan(r.Intent, f, e.Now())
+	intent := r.Intent
+	if r.Bound != nil { // that one or none: were it gone, "latest" would now mean another
+		intent.Point = r.Bound.ID
+	}
+	plan := dr.MakePlan(intent, f, e.Now())
 	if refusal := plan.Refusal(); refusal != nil {
 		return dr.Answer{Verdict: dr.No, Error: refusal.Because(r.Plan)}
 	}

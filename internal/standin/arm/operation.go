@@ -56,6 +56,26 @@ func (s *Server) begin(c *call, v *service, label, during string) *operation {
 	return op
 }
 
+// Occupy lets somebody else work on a service, given by name, until free is called: meanwhile it shows Updating and is locked. That work is none
+// of Operations. For a name that is not there it does nothing.
+func (s *Server) Occupy(name string) (free func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.services {
+		if strings.EqualFold(v.name, name) {
+			op := &operation{svc: v, due: s.cfg.Now().AddDate(1, 0, 0), during: "Updating"}
+			v.running = append(v.running, op)
+			return func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				v.running = slices.DeleteFunc(v.running, func(o *operation) bool { return o == op })
+				v.etag++
+			}
+		}
+	}
+	return func() {}
+}
+
 // settle ends an operation that is due: its work is done, then the service shows it. It waits for another that does the same.
 func (s *Server) settle(ctx context.Context, op *operation) {
 	op.settling.Lock()

@@ -55,6 +55,23 @@ func TestOnlyGrantedActionsAreAllowed(t *testing.T) {
 	b.want(b.do("GET", location, ""), 202, "")
 }
 
+func TestAnOccupiedServiceIsBusyUntilItIsFree(t *testing.T) {
+	b := newBench(t, nil)
+	free := b.srv.Occupy("CONTOSO-west")
+	if a := b.do("GET", west+current, ""); a.prop("provisioningState") != "Updating" {
+		t.Errorf("%s", a.raw)
+	}
+	b.want(b.do("POST", west+"/backup"+current, b.body()), 409, "ServiceLocked")
+	free()
+	if a := b.do("GET", west+current, ""); a.prop("provisioningState") != "Succeeded" {
+		t.Errorf("%s", a.raw)
+	}
+	b.want(b.do("POST", west+"/backup"+current, b.body()), 202, "")
+	if n := len(b.srv.Operations()); n != 1 {
+		t.Errorf("%d operations", n)
+	}
+}
+
 func TestTheServiceShowsUpdatingWhileAnOperationRuns(t *testing.T) {
 	b := newBench(t, func(c *arm.Config) { c.VisibleAfter = time.Minute })
 	before := b.do("GET", west+current, "")

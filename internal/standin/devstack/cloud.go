@@ -22,6 +22,9 @@ type Instance struct {
 	Secondary string // name of its standby; empty: none
 	Warm      bool   // whether that is kept up to date
 	Drill     string // name of its drill instance; empty: none
+	Container string // for its backups; empty: BackupContainer
+	Absent    bool   // never created: it stands in the fleet alone
+	Deleted   bool   // soft-deleted when the cloud starts
 }
 
 // Cloud is what of Azure stays when a region is lost: Resource Manager, with the instances of all regions and their gateways, and tokens.
@@ -59,8 +62,12 @@ func StartCloud(ctx context.Context, instances []Instance, behaviour arm.Config)
 		s.ID, s.GatewayURL = ResourceID(i.Name), gatewayURL+"/"+i.Name
 		s.Location, s.SKU, s.Capacity = i.location(), cmp.Or(s.SKU, "Developer"), cmp.Or(s.Capacity, 1)
 		s.Content = cmp.Or(s.Content, "the APIs of "+i.Name)
-		behaviour.Services = append(behaviour.Services, s)
-		behaviour.Groups[group(i.Name)] = s.Location
+		switch behaviour.Groups[group(i.Name)] = s.Location; {
+		case i.Deleted:
+			behaviour.Deleted = append(behaviour.Deleted, s)
+		case !i.Absent:
+			behaviour.Services = append(behaviour.Services, s)
+		}
 	}
 	if c.ARM, err = arm.New(behaviour); err != nil {
 		_, _ = gateways.Close(), front.Close()
@@ -71,7 +78,8 @@ func StartCloud(ctx context.Context, instances []Instance, behaviour arm.Config)
 	return c, nil
 }
 
-func (i Instance) location() string { return cmp.Or(i.Location, "West Europe") }
+func (i Instance) location() string  { return cmp.Or(i.Location, "West Europe") }
+func (i Instance) container() string { return cmp.Or(i.Container, BackupContainer) }
 
 func (c *Cloud) listen(ctx context.Context) (l net.Listener, url string, err error) {
 	if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {

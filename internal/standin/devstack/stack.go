@@ -88,11 +88,18 @@ func (s *Stamp) fleet() string {
 		regions[i.Name] = i.location()
 	}
 	var list []object
+	storages, plans := object{}, object{}
 	for _, i := range s.o.Instances {
 		if i.Unlisted {
 			continue
 		}
-		service := object{"id": ResourceID(i.Name), "region": i.location(), "plan": "nightly"}
+		storage, plan := "main", "nightly"
+		if i.Container != "" {
+			storage, plan = i.Container, i.Container
+		}
+		storages[storage] = object{"account": s.backupsAccount, "container": i.container(), "access": "storageKey", "keyVariable": "BACKUP_STORAGE_KEY", "region": s.o.Region}
+		plans[plan] = object{"storage": storage}
+		service := object{"id": ResourceID(i.Name), "region": i.location(), "plan": plan}
 		if i.Secondary != "" {
 			service["secondaries"] = []object{{"id": ResourceID(i.Secondary), "region": regions[i.Secondary], "mode": map[bool]string{true: "warm", false: "cold"}[i.Warm]}}
 		}
@@ -101,11 +108,7 @@ func (s *Stamp) fleet() string {
 		}
 		list = append(list, service)
 	}
-	b, err := json.Marshal(object{
-		"storages": object{"main": object{"account": s.backupsAccount, "container": BackupContainer, "access": "storageKey", "keyVariable": "BACKUP_STORAGE_KEY", "region": s.o.Region}},
-		"plans":    object{"nightly": object{"storage": "main"}},
-		"services": list,
-	})
+	b, err := json.Marshal(object{"storages": storages, "plans": plans, "services": list})
 	if err != nil {
 		panic(err) // only strings, lists and maps
 	}

@@ -157,15 +157,16 @@ func (s *Stamp) startAzurite(ctx context.Context) (err error) {
 	if s.Backups, err = azblob.NewClientFromConnectionString(s.Azurite.ConnectionString(s.backupsAccount, s.backupKey), nil); err != nil {
 		return err
 	}
-	if _, err = s.State.CreateContainer(ctx, StateContainer, nil); err == nil || bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
-		_, err = s.Backups.CreateContainer(ctx, BackupContainer, nil)
-	}
-	if err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
-		return err
-	}
+	_, err = s.State.CreateContainer(ctx, StateContainer, nil)
 	var trusted []string
 	for _, i := range s.o.Instances {
 		trusted = append(trusted, strings.ToLower(i.Name))
+		if err == nil || bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+			_, err = s.Backups.CreateContainer(ctx, i.container(), nil)
+		}
+	}
+	if err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+		return err
 	}
 	account := arm.Account{Endpoint: s.Azurite.BlobEndpoint(s.backupsAccount), Key: s.backupKey, Trusted: trusted}
 	s.cloud.ARM.Change(func(c *arm.Config) { c.Accounts[s.backupsAccount] = account })
