@@ -1,6 +1,7 @@
 package dr
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -102,6 +103,11 @@ func (op Operation) Source() string {
 		return ""
 	}
 	return op.Recovery.Intent.Source.Name
+}
+
+// Overrides tells whether the caller has said that a check may fail.
+func (op Operation) Overrides(check string) bool {
+	return op.Recovery != nil && slices.Contains(op.Recovery.Intent.Overrides, check)
 }
 
 // touched is the leg that ARM was asked to overwrite the service with, however that ended; nil: it was not.

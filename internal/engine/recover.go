@@ -33,7 +33,10 @@ func (e *Engine) Recover(ctx context.Context, r RecoverRequest) (Recovery, error
 	if err != nil {
 		return Recovery{}, err
 	}
-	d, plan := e.choose(ctx, drafts, r.Confirm)
+	d, plan, err := e.choose(ctx, drafts, r.Confirm)
+	if err != nil {
+		return Recovery{}, err
+	}
 	answer := Recovery{Plan: plan}
 	if r.DryRun {
 		return answer, nil
@@ -47,10 +50,13 @@ func (e *Engine) Recover(ctx context.Context, r RecoverRequest) (Recovery, error
 	if why := plan.Refusal(); why != nil {
 		op = dr.Refuse(op, why, e.Now())
 	}
-	if answer.Operation, err = e.createFor(ctx, r.Request, op); err == nil {
-		err = refused(plan)
+	if answer.Operation, err = e.createFor(ctx, r.Request, op); err != nil {
+		return answer, err
 	}
-	return answer, err
+	if was := answer.Operation.Recovery; was != nil && was.Plan != nil { // the same call may have got there first, with a plan of its own
+		answer.Plan = *was.Plan
+	}
+	return answer, refused(answer.Plan)
 }
 
 // replay finds the operation that an Idempotency-Key stands for already, before anything is looked at again: none when the ID is empty.
@@ -149,7 +155,7 @@ var draftsOf = map[dr.Kind]func(context.Context, *Engine, RecoverRequest, dr.Int
 
 // drillOf proves the backups of the instance that serves production now.
 func (e *Engine) drillOf(ctx context.Context, s Service, i dr.Intent) (draft, error) {
-	active, err := e.active(ctx, s)
+	active, _, err := e.active(ctx, s)
 	i.Kind, i.Source, i.Target, i.Auto = dr.KindDrill, active, *s.Drill, true
 	return draft{intent: i}, err
 }
@@ -177,18 +183,21 @@ func (e *Engine) understands(r RecoverRequest) error {
 
 // choose plans the drafts in turn and returns the first whose plan passes with its target in sight; when there is none, one that passes, or the one that
 // the caller confirmed, or else the first.
-func (e *Engine) choose(ctx context.Context, drafts []draft, confirm string) (draft, dr.Plan) {
+func (e *Engine) choose(ctx context.Context, drafts []draft, confirm string) (draft, dr.Plan, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Survey)
 	defer cancel()
 	best, rank := 0, -1
 	plans := make([]dr.Plan, len(drafts))
 	for n, d := range drafts {
-		p := e.plan(ctx, d.intent)
+		p, err := e.plan(ctx, d.intent)
+		if err != nil {
+			return d, p, err
+		}
 		plans[n] = p
 		now := 0
 		switch passes := p.Refusal() == nil; {
 		case passes && p.Sees():
-			return d, p
+			return d, p, nil
 		case passes:
 			now = 2
 		case d.intent.Target.Is(confirm):
@@ -198,7 +207,7 @@ func (e *Engine) choose(ctx context.Context, drafts []draft, confirm string) (dr
 			best, rank = n, now
 		}
 	}
-	return drafts[best], plans[best]
+	return drafts[best], plans[best], nil
 }
 
 // newRecovery is the operation that carries out a draft.
@@ -236,7 +245,7 @@ func (e *Engine) begunWithin(i dr.Intent) time.Duration {
 	return e.Timing.RestoreWithin
 }
 
-// Abandon gives an operation up: its lock is freed, and ARM may still be at work. ErrNotFound, ErrEnded.
+// Abandon gives an operation up: its lock is freed, and ARM may still be at work. ErrNotFound, ErrEnded, *Refusal.
 func (e *Engine) Abandon(ctx context.Context, id, by, reason string) (dr.Operation, error) {
 	const tries = 20
 	for range tries {
@@ -245,9 +254,11 @@ func (e *Engine) Abandon(ctx context.Context, id, by, reason string) (dr.Operati
 			return op, err
 		}
 		ctx := about(ctx, op)
-		next, ok := dr.Abandon(op, by, reason, e.Now())
-		if !ok {
+		next, refusal := dr.Abandon(op, by, reason, e.Now())
+		if op.Phase == dr.Done {
 			return op, ErrEnded
+		} else if refusal != nil {
+			return op, &Refusal{refusal}
 		}
 		next.Rev, next.Writer = op.Rev+1, e.Nonce()
 		if _, err = e.Store.SaveOperation(ctx, next, etag); errors.Is(err, ErrConflict) {
