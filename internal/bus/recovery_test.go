@@ -134,9 +134,9 @@ func everyEnding(t *testing.T) map[string]dr.Operation {
 	safety = walk(t, safety, after(begun, finished, said{time.Second, dr.Verify, dr.Answer{Verdict: dr.OK, Blob: dr.BlobView{Exists: true, Bytes: 1 << 20, ETag: "0x8DD0A1B2C3D4E5F"}}},
 		locks, ready, accepts, working, finished, internal)...)
 
-	abandoned, ok := dr.Abandon(walk(t, recovers(dr.KindFailover, plain), begun...), "http", "wrong region", night.Add(2*time.Hour))
-	if !ok {
-		t.Fatal("not abandoned")
+	abandoned, refusal := dr.Abandon(walk(t, recovers(dr.KindFailover, plain), begun...), "http", "wrong region", night.Add(2*time.Hour))
+	if refusal != nil {
+		t.Fatal(refusal)
 	}
 	follows := recovers(dr.KindRestore, func(i intent, _ facts, op record) {
 		i.Auto, op.Trigger, op.RequestedBy = true, dr.TriggerBackup, "warm standby of contoso-eu"

@@ -140,6 +140,7 @@ func TestEachMistakeInTheFleetIsNamedByItsPath(t *testing.T) {
 		"region":               {`"France Central"`, `"eu-west"`, []string{`FLEET.services[0].region: holds "eu-west"; accepted: an Azure region such as westeurope`}},
 		"two regions": {`"eastus", "mode": "warm"}]`, `"eastus"}, {"id": "` + group + `Contoso-EU2", "region": "East US"}, {"id": "` + group + `contoso-eu", "region": "eastus"}]`, []string{
 			`FLEET.services[0].secondaries[2].id: holds "contoso-eu", the service itself; accepted: another instance`,
+			`FLEET.services[1].secondaries[0].id: holds "contoso-eu", which is services[0] and has a secondary of its own, so that a failover would overwrite what it serves; accepted: an instance that stands by and nothing else`,
 			`FLEET.services[0].secondaries[2].region: holds "eastus", but "contoso-eu" lies in francecentral elsewhere in the fleet; accepted: one region an instance`}},
 		"deadline":      {`"storage": "main"`, `"storage": "main", "deadline": "-1h"`, []string{`FLEET.plans.nightly.deadline: holds "-1h"; ` + durationAccepted}},
 		"keeps nothing": {`{"keepLast": 7, "keepDaily": 14, "keepWeekly": 4}`, `{}`, []string{"FLEET.plans.nightly.retention: keeps nothing; accepted: keepLast, keepDaily or keepWeekly above 0, or no retention at all"}},

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 
 	"apim-dr/internal/dr"
@@ -34,30 +35,14 @@ func (c couple) recorded(p dr.Pair) dr.Pair {
 	return p
 }
 
-// couples lists each configured pair once.
-func (f Fleet) couples() []couple {
-	return f.couplesOf(func(dr.Instance, dr.Instance) bool { return true })
-}
-
-// couplesWith lists the configured pairs that one of the instances belongs to. It walks the fleet without building anything of it: it is asked for
-// each service of a large fleet.
+// couplesWith lists the configured pairs that one of the instances belongs to, each once. It walks the fleet without building anything of it: it is
+// asked for each service of a large fleet.
 func (f Fleet) couplesWith(names ...string) []couple {
-	return f.couplesOf(func(home, other dr.Instance) bool {
-		for _, name := range names {
-			if home.Is(name) || other.Is(name) {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-func (f Fleet) couplesOf(which func(home, other dr.Instance) bool) []couple {
 	var list []couple
 	at := map[string]int{}
 	for _, s := range f.Services {
 		for _, sec := range s.Secondaries {
-			if !which(s.instance(), sec.Instance) {
+			if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(s.Name, name) || sec.Is(name) }) {
 				continue
 			}
 			plan, _ := f.plan(s.Plan)

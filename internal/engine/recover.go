@@ -94,7 +94,7 @@ func refused(p dr.Plan) error {
 
 // drafts are the ways to do what was asked for, in the order in which they are tried.
 func (e *Engine) drafts(ctx context.Context, r RecoverRequest) ([]draft, error) {
-	if err := e.understands(r); err != nil {
+	if err := e.hasMeaning(r); err != nil {
 		return nil, err
 	}
 	i := dr.Intent{Kind: r.Kind, Point: r.Point, Safety: r.Safety, Final: r.Final, MaxWait: r.MaxWait, Overrides: r.Overrides}
@@ -160,8 +160,15 @@ func (e *Engine) drillOf(ctx context.Context, s Service, i dr.Intent) (draft, er
 	return draft{intent: i}, err
 }
 
-// understands refuses values that have no meaning; the callers check their shape.
-func (e *Engine) understands(r RecoverRequest) error {
+// Understands tells what in a request makes no sense in this fleet, without looking at anything outside it for a failover or a restore. *Invalid,
+// ErrUnknownService.
+func (e *Engine) Understands(ctx context.Context, r RecoverRequest) error {
+	_, err := e.drafts(ctx, r)
+	return err
+}
+
+// hasMeaning refuses values that mean nothing; the callers check their shape.
+func (e *Engine) hasMeaning(r RecoverRequest) error {
 	if draftsOf[r.Kind] == nil {
 		return &Invalid{Field: "kind", Detail: fmt.Sprintf("%q; accepted: restore, failover, drill", r.Kind)}
 	}

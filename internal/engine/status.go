@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"apim-dr/internal/dr"
 )
@@ -57,7 +58,12 @@ func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, 
 	return s, err
 }
 
-// RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some.
+// RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some; ErrUnknownService for one
+// that has none.
 func (e *Engine) RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error) {
-	return e.Store.Points(ctx, service)
+	points, err := e.Store.Points(ctx, service)
+	if _, ok := e.Fleet.member(service); err == nil && len(points) == 0 && !ok { // a misspelt name must not read as "no backups"
+		return nil, fmt.Errorf("%w: %q, and it has no recovery points; the fleet has %s", ErrUnknownService, service, e.Fleet.names())
+	}
+	return points, err
 }

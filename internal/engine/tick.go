@@ -51,7 +51,7 @@ func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.
 	var turns []turn
 	r.RequestedBy = "schedule " + p.Name
 	add := func(in dr.Instance) {
-		op := e.newBackup(dr.TickID(dr.KindBackup, p.Name, in.Name, tick), member{in, p}, dr.TriggerTimer, r, now)
+		op := e.newBackup(dr.TickID(dr.KindBackup, p.Name, in.Name, tick), member{Instance: in, plan: p}, dr.TriggerTimer, r, now)
 		turns = append(turns, turn{op, now.Add(stagger(op.Service, p.Spread))})
 	}
 	standbys := map[string]couple{} // of the plan's services, where they are none themselves

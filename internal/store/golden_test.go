@@ -166,7 +166,7 @@ func goldens(t *testing.T) map[string][]byte {
 	take("service-proven", "services/contoso-eu")
 	no(s.MergePair(t.Context(), failover.Recovery.Pair, func(dr.Pair) (dr.Pair, bool) {
 		p := dr.NewPair("contoso-eu", "contoso-us")
-		p.BusyBy, p.Suspended, p.Before = failover.ID, true, true
+		p.BusyBy, p.Suspended, p.WasSuspended = failover.ID, true, true
 		p, _ = p.After(failover)
 		p.Standby, p.StandbyAt = dr.PointRef{ID: "x-s0-a1", Service: "contoso-us", CreatedAt: at(41)}, at(50)
 		return p, true
