@@ -95,7 +95,9 @@ func (d document) view(h http.Header) (dr.ServiceView, bool) {
 		etag = strings.Trim(h.Get("ETag"), `"`)
 	}
 	return dr.ServiceView{
-		ETag: etag, State: d.Properties.State, SKU: tier.Name, Capacity: tier.Capacity, Region: d.Location, MinVersion: d.Properties.Constraint.Min,
+		// They stand in the record several times, which must stay storable whatever was answered.
+		ETag: kept(etag, maxSetting), State: kept(d.Properties.State, maxSetting), SKU: kept(tier.Name, maxSetting), Capacity: tier.Capacity,
+		Region: kept(d.Location, maxSetting), MinVersion: kept(d.Properties.Constraint.Min, maxSetting),
 		Settings: d.Properties.settings.read(d.Identity),
 	}, true
 }

@@ -2,6 +2,7 @@ package dr
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -155,18 +156,23 @@ func checkTarget(i Intent, f Facts, _ time.Time) Finding {
 		name, name, groupOf(i.Target.ResourceID), f.region(i), f.skuName(), also)
 }
 
-func (f Facts) region(i Intent) string {
-	if i.Target.Region != "" {
-		return i.Target.Region
-	}
-	return "REGION"
-}
+func (f Facts) region(i Intent) string { return word(i.Target.Region, "REGION") }
 
 func (f Facts) skuName() string {
-	if f.Point == nil || f.Point.SKU == "" {
+	if f.Point == nil {
 		return "SKU"
 	}
-	return f.Point.SKU
+	return word(f.Point.SKU, "SKU")
+}
+
+var wordShape = regexp.MustCompile(`^[A-Za-z0-9-]{1,40}$`)
+
+// word is a text that stands in a command which somebody will copy into a shell, or what it stands for: it comes from outside.
+func word(text, otherwise string) string {
+	if !wordShape.MatchString(text) {
+		return otherwise
+	}
+	return text
 }
 
 func (f Facts) skuJSON() string {

@@ -42,6 +42,9 @@ func checkRoles(i Intent, f Facts, _ time.Time) Finding {
 // checkActive keeps what nobody asked for away from production, and tells a person what is about to be overwritten.
 func checkActive(i Intent, f Facts, _ time.Time) Finding {
 	for _, p := range f.Pairs {
+		if p.BusyBy != "" && p.Has(i.Target.Name) && i.Kind != KindFailover && !i.Auto {
+			return warn("%s: %s may be the active instance when the turn of this comes, and is not overwritten then", p.busy().Message, i.Target.Name)
+		}
 		if !p.IsActive(i.Target.Name) {
 			continue
 		}

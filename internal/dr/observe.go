@@ -32,11 +32,19 @@ func looked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 	case over:
 	case leg.IdleLooks < 2: // one idle look may come too early
 		return op, Action{Do: Sleep, At: now.Add(t.Look)}
-	case leg.CleanLooks >= 2 && leg.Lost+1 < verbs[leg.Verb].attempts && !now.After(op.NotAfter):
+	case leg.CleanLooks >= 2 && leg.Lost+1 < op.attempts() && !now.After(op.NotAfter):
 		leg.Lost++
 		return op.intend(t, in, now)
 	}
 	return op.end(Unknown, unconfirmed(*leg), now)
+}
+
+// attempts is how many POSTs may go unanswered. A warm sync has one: who is active may have changed since, and the next backup brings another.
+func (op *Operation) attempts() int {
+	if op.Recovery != nil && op.Recovery.Role == Follow {
+		return 1
+	}
+	return verbs[op.Leg().Verb].attempts
 }
 
 // traceless tells whether nothing that was seen could come from our POST. After a 202 that is never so.

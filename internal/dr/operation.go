@@ -87,6 +87,11 @@ type Storage struct {
 	Region    string `json:"region,omitempty"` // of the account, as ARM writes it (westeurope); empty: not told
 }
 
+// Same tells whether it is the same container; a region is only what is told of it.
+func (s Storage) Same(other Storage) bool {
+	return s.Account == other.Account && s.Container == other.Container
+}
+
 // ServiceView is what ARM shows of an API Management instance.
 type ServiceView struct {
 	ETag       string `json:"etag,omitempty"`

@@ -1,6 +1,7 @@
 package dr
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,6 +55,12 @@ func NewPair(home, other string) Pair {
 
 // IsActive tells whether an instance serves production.
 func (p Pair) IsActive(name string) bool { return strings.EqualFold(p.Active, name) }
+
+// Members are the names of the two, in lower case.
+func (p Pair) Members() [2]string {
+	a, b, _ := strings.Cut(p.Name, "~")
+	return [2]string{a, b}
+}
 
 // Has tells whether an instance is one of the two.
 func (p Pair) Has(name string) bool {
@@ -121,8 +128,8 @@ func (p Pair) After(op Operation) (Pair, bool) {
 		switch op.Outcome {
 		case Succeeded:
 			p.Active, p.ChangedAt, p.By, p.Restored = op.Service, p.later(op.EndedAt), op.ID, restoredPoint(op, op.Service)
-			p.Suspended = !strings.EqualFold(op.Service, p.Home)
-			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // the instance that was left has gone its own way
+			p.Suspended = !strings.EqualFold(op.Service, cmp.Or(r.Home, p.Home)) // the fleet may have been turned round since the record was made
+			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt                      // the instance that was left has gone its own way
 		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked, nor by a stamp that knows it from the copy alone
 			p.ChangedAt, p.By = p.later(op.EndedAt), op.ID
 		default:

@@ -80,6 +80,27 @@ func (p Plan) Refusal() *Error {
 	return Failure(code, strings.Join(lines, "\n"))
 }
 
+// Unlike is the reason why a plan made again is not what was approved, though its checks pass: the instance has become the active one of a pair
+// meanwhile. nil: it is like it, or nobody has approved one.
+func (p Plan) Unlike(approved *Plan) *Error {
+	if approved == nil {
+		return nil
+	}
+	if now := p.active(); now.Result == Warn && now.Detail != approved.active().Detail {
+		return Failure(checkCodes["active"], now.Detail)
+	}
+	return nil
+}
+
+func (p Plan) active() Finding {
+	for _, c := range p.Checks {
+		if c.Name == "active" {
+			return c
+		}
+	}
+	return Finding{}
+}
+
 // brief is the plan without what is long and stands in the recovery point's own record.
 func (p Plan) brief() *Plan {
 	if p.Point != nil {

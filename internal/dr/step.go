@@ -58,6 +58,7 @@ type Answer struct {
 	Gateways []Gateway      // Verify
 	Point    *RecoveryPoint // Await: what the final backup left; Prepare: what is to be restored, where that was not bound before
 	Plan     *Plan          // Prepare: as it was found under the lock
+	Held     bool           // Lock, with Later: the lock is ours, something else stands in the way
 	Adopted  string         // Lock, with Still: the operation whose running restore of the same point is followed
 	PostedAt time.Time      // with Adopted: when that was POSTed
 }
@@ -190,6 +191,9 @@ func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 	case No:
 		return op.end(Rejected, in.Error, now)
 	}
+	if in.Held {
+		return op.yield(t, in, now)
+	}
 	op.Waiting = in.Reason
 	return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.wait(op)))}
 }
@@ -206,6 +210,9 @@ func (t Timing) wait(op Operation) time.Duration {
 func prepared(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	switch in.Verdict {
 	case OK:
+		if now.After(op.NotAfter) { // the look itself took too long
+			return op.end(Rejected, Failure("NotStartedInTime", notStarted(op)), now)
+		}
 		if op.Recovery != nil && in.Point != nil {
 			op.bind(in.Point)
 		}
@@ -227,6 +234,9 @@ func prepared(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 // that goes on cannot both save: a lock freed by the first would no longer protect the second's POST.
 func (op Operation) yield(t Timing, in Input, now time.Time) (Operation, Action) {
 	op.Waiting = in.Reason
+	if op.Recovery != nil && op.Recovery.Urgent { // whoever had the lock meanwhile would go before it
+		return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.wait(op)))}
+	}
 	op.Yields++
 	return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.wait(op)))}
 }

@@ -52,7 +52,7 @@ func (e *Engine) behind(ctx context.Context, op dr.Operation, holder string) (dr
 		return wait, nil
 	}
 	a, err := e.admit(ctx, op)
-	if err == nil && a.Verdict == dr.OK {
+	if a.Held = false; err == nil && a.Verdict == dr.OK {
 		leg := other.Leg()
 		a = dr.Answer{Verdict: dr.Still, Adopted: other.ID, Location: leg.Location, PostedAt: leg.PostedAt, Service: leg.Before}
 	}

@@ -27,11 +27,12 @@ func (c couple) partner(name string) (dr.Instance, bool) {
 	return dr.Instance{}, false
 }
 
-// recorded is p, or the pair of a couple of which there is no record.
+// recorded is p, or the pair of a couple of which there is no record. Which of the two is at home stands in the fleet.
 func (c couple) recorded(p dr.Pair) dr.Pair {
 	if p.Name == "" {
 		return dr.NewPair(c.home.Name, c.other.Name)
 	}
+	p.Home = c.home.Name
 	return p
 }
 

@@ -143,6 +143,18 @@ func (f Fleet) Backups(name string) []dr.Storage {
 	return list
 }
 
+// keeps tells whether the backups of a service go to a container, as far as the fleet knows it.
+func (f Fleet) keeps(service string, s dr.Storage) bool {
+	_, known := f.member(service)
+	return !known || slices.ContainsFunc(f.Backups(service), s.Same)
+}
+
+// pairedIn tells whether the record of the pair of two instances has its copy in a container.
+func (f Fleet) pairedIn(a, b string, s dr.Storage) bool {
+	c, ok := f.couple(a, b)
+	return ok && c.storage.Same(s)
+}
+
 // Around names an instance and those it forms a pair with.
 func (f Fleet) Around(name string) []string {
 	names := []string{name}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"apim-dr/internal/dr"
 )
@@ -25,7 +26,7 @@ func (e *Engine) known(ctx context.Context, c couple) (known, error) {
 	if errors.Is(err, ErrNotFound) {
 		p, err = dr.NewPair(c.home.Name, c.other.Name), nil
 	}
-	k := known{Pair: p}
+	k := known{Pair: c.recorded(p)}
 	if err != nil {
 		return k, err
 	}
@@ -40,7 +41,7 @@ func (e *Engine) known(ctx context.Context, c couple) (known, error) {
 	}
 	k.Pair = k.merged(k.Pair)
 	k.beside, k.unseen = e.copied(ctx, c)
-	k.Pair = k.Newer(k.beside)
+	k.Pair = c.recorded(k.Newer(k.beside))
 	return k, nil
 }
 
@@ -56,11 +57,17 @@ func (e *Engine) copied(ctx context.Context, c couple) (dr.Pair, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Probe)
 	defer cancel()
 	p, err := e.Vault.Role(ctx, c.storage, c.name())
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return dr.Pair{}, nil
+	case err == nil && p.ChangedAt.After(e.Now().Add(skew)):
+		return dr.Pair{}, fmt.Errorf("%w: the copy of pair %s was changed at %s, which is to come", ErrUnreadable, p.Name, p.ChangedAt)
 	}
 	return p, err
 }
+
+// skew is how much the clocks of those may differ who write beside the backups: stamps and laptops.
+const skew = 24 * time.Hour
 
 // ended is the operation if it is done; nil: it is at work, or there is none. One whose record was deleted by hand is as if it had never begun.
 func (e *Engine) ended(ctx context.Context, id string) (*dr.Operation, error) {
@@ -108,14 +115,14 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 		return dr.Answer{Verdict: dr.No, Error: dr.Failure("NotAPair", fmt.Sprintf("%s and %s are no longer a pair of the fleet", op.Source(), op.Service))}, nil
 	}
 	k, err := e.known(ctx, c)
+	if err != nil && !illegible(err) {
+		return dr.Answer{}, err
+	}
 	if err == nil && op.Recovery.Role == dr.Follow { // a failover goes on without the copy, a warm sync can wait
 		err = k.unseen
 	}
-	if illegible(err) {
-		return dr.Answer{Verdict: dr.Later, Reason: "the record of the pair cannot be read: " + err.Error()}, nil
-	}
 	if err != nil {
-		return dr.Answer{}, err
+		return dr.Answer{Verdict: dr.Later, Held: true, Reason: "the roles of the pair cannot be read: " + err.Error()}, nil
 	}
 	var refusal *dr.Error
 	err = e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
@@ -126,6 +133,9 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 	if err == nil && refusal == nil { // after the note, so that of two that cross at least one sees the other
 		refusal, err = e.displaced(ctx, op, c)
 	}
+	if unseen := (*unseenError)(nil); errors.As(err, &unseen) {
+		return dr.Answer{Verdict: dr.Later, Held: true, Reason: err.Error()}, nil
+	}
 	if err != nil {
 		return dr.Answer{}, err
 	}
@@ -135,6 +145,17 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 	return dr.Answer{Verdict: dr.OK}, nil
 }
 
+// unseenError says that the copy of a pair's record could not be read.
+type unseenError struct {
+	pair string
+	error
+}
+
+func (e *unseenError) Error() string {
+	return "the roles of the pair " + e.pair + " cannot be read: " + e.error.Error()
+}
+func (e *unseenError) Unwrap() error { return e.error }
+
 // displaced tells that another instance has taken over from the source in another of its pairs, or is about to: what the source holds is no longer what
 // serves production.
 func (e *Engine) displaced(ctx context.Context, op dr.Operation, but couple) (*dr.Error, error) {
@@ -143,10 +164,10 @@ func (e *Engine) displaced(ctx context.Context, op dr.Operation, but couple) (*d
 			continue
 		}
 		k, err := e.known(ctx, c)
-		if err == nil && op.Recovery.Role == dr.Follow {
-			err = k.unseen
+		if err == nil && op.Recovery.Role == dr.Follow && k.unseen != nil {
+			err = &unseenError{c.name(), k.unseen}
 		}
-		if err != nil && !illegible(err) {
+		if unseen := (*unseenError)(nil); err != nil && (!illegible(err) || errors.As(err, &unseen)) {
 			return nil, err
 		}
 		if refusal := k.Displaces(op.Source()); err == nil && refusal != nil {

@@ -33,6 +33,14 @@ func (e *Engine) Rebuild(ctx context.Context, s dr.Storage, services ...string) 
 		err = nil
 	}
 	for _, p := range pairs {
+		if names := p.Members(); !e.Fleet.pairedIn(names[0], names[1], s) {
+			r.bad(p.Name, errors.New("the roles of this pair are not kept here, as the fleet has it"))
+			continue
+		}
+		if p.ChangedAt.After(e.Now().Add(skew)) {
+			r.bad(p.Name, fmt.Errorf("changed at %s, which is to come", p.ChangedAt))
+			continue
+		}
 		r.Pairs++
 		if err := e.rebuildPair(ctx, p); err != nil {
 			return r, err
@@ -61,15 +69,17 @@ func (e *Engine) rebuildPoints(ctx context.Context, s dr.Storage, services []str
 	var mu sync.Mutex
 	of := map[string][]dr.RecoveryPoint{} // by service
 	err := each(points, func(p dr.RecoveryPoint) error {
-		blob, err := e.Vault.Head(ctx, p.Storage, p.ID)
-		if p.UsedBy = nil; err == nil && blob.Exists {
-			err = e.Store.RecordPoint(ctx, p)
-		}
+		why, err := e.recordFound(ctx, p)
 		mu.Lock()
 		defer mu.Unlock()
-		if err == nil && !blob.Exists {
-			r.bad(p.ID, errors.New("the backup itself is not there"))
-		} else if err == nil {
+		switch {
+		case err != nil:
+		case why != nil:
+			r.bad(p.ID, why)
+		case !e.Fleet.keeps(p.Service, s):
+			r.Points++
+			r.bad(p.ID, fmt.Errorf("recorded, but not taken for the newest of %s, whose backups the fleet keeps elsewhere", p.Service))
+		default:
 			r.Points++
 			of[p.Service] = append(of[p.Service], p)
 		}
@@ -84,6 +94,24 @@ func (e *Engine) rebuildPoints(ctx context.Context, s dr.Storage, services []str
 			return state, state != before
 		})
 	}))
+}
+
+// recordFound records a recovery point whose backup is there as it was made; why not, otherwise.
+func (e *Engine) recordFound(ctx context.Context, p dr.RecoveryPoint) (why, err error) {
+	if p.CreatedAt.After(e.Now().Add(skew)) || p.ExpiresAt.After(p.CreatedAt.Add(dr.BackupLife)) {
+		return fmt.Errorf("made at %s, to be restored until %s: that cannot be", p.CreatedAt, p.ExpiresAt), nil
+	}
+	blob, err := e.Vault.Head(ctx, p.Storage, p.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case !blob.Exists:
+		return errors.New("the backup itself is not there"), nil
+	case blob.Bytes == 0, p.Bytes > 0 && p.Bytes != blob.Bytes:
+		return fmt.Errorf("the backup has %d bytes, and %d were made", blob.Bytes, p.Bytes), nil
+	}
+	p.UsedBy = nil
+	return nil, e.Store.RecordPoint(ctx, p)
 }
 
 func (e *Engine) rebuildPair(ctx context.Context, p dr.Pair) error {

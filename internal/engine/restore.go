@@ -28,8 +28,10 @@ func (e *Engine) prepareRestore(ctx context.Context, op dr.Operation) dr.Answer 
 		intent.Point = r.Bound.ID
 	}
 	plan := dr.MakePlan(intent, f, e.Now())
-	if refusal := plan.Refusal(); refusal != nil {
-		return dr.Answer{Verdict: dr.No, Error: refusal.Because(r.Plan)}
+	for _, refusal := range []*dr.Error{plan.Refusal(), plan.Unlike(r.Plan)} {
+		if refusal != nil {
+			return dr.Answer{Verdict: dr.No, Error: refusal.Because(r.Plan)}
+		}
 	}
 	switch {
 	case f.Target.Verdict != dr.OK: // unknown does not block a plan, but what is about to be overwritten has to be seen
@@ -107,7 +109,10 @@ func (e *Engine) await(ctx context.Context, op dr.Operation) dr.Answer {
 	}
 	child := e.newBackup(dr.FinalID(op), m, dr.TriggerFailover, Request{RequestedBy: op.RequestedBy, Reason: "final backup before failover " + op.ID, Traceparent: op.Traceparent}, e.Now())
 	child.NotAfter, child.Legs[0].Within = r.Final.Until, r.Intent.MaxWait
-	was, err := e.createOnce(ctx, child, e.Now())
+	was, _, err := e.Store.Operation(ctx, child.ID)
+	if errors.Is(err, ErrNotFound) {
+		was, err = e.create(ctx, child, e.Now())
+	}
 	if err != nil {
 		return dr.Answer{Verdict: dr.Later, Reason: err.Error()}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
@@ -56,9 +57,14 @@ func pairOf(name string) func(dr.Pair) error {
 			return fmt.Errorf("it has version %d, this program writes %d", p.V, dr.Version)
 		case p.Name != name:
 			return fmt.Errorf("it holds pair %q", p.Name)
+		case !plausible(p.ChangedAt) || !plausible(p.StandbyAt):
+			return fmt.Errorf("it was changed at %s, the standby at %s", p.ChangedAt, p.StandbyAt)
 		case !p.Has(p.Active) || !p.Has(p.Home):
 			return fmt.Errorf("its active instance %q or its home %q is none of the pair", p.Active, p.Home)
 		}
 		return nil
 	}
 }
+
+// plausible refuses times that no clock showed: near the year 9999 JSON ends.
+func plausible(t time.Time) bool { return t.IsZero() || t.Year() >= 2000 && t.Year() < 3000 }

@@ -161,6 +161,8 @@ func soundPoint(p dr.RecoveryPoint) error {
 		return fmt.Errorf("%q is not the id of a recovery point of operation %q", p.ID, p.Operation)
 	case p.V < 1 || p.V > dr.Version:
 		return fmt.Errorf("recovery point %s has version %d, this program writes %d", p.ID, p.V, dr.Version)
+	case !plausible(p.CreatedAt) || !plausible(p.EndedAt) || !plausible(p.ExpiresAt):
+		return fmt.Errorf("recovery point %s was made at %s and expires at %s", p.ID, p.CreatedAt, p.ExpiresAt)
 	case !slices.Contains(pointStates, p.State):
 		return fmt.Errorf("recovery point %s has the state %q", p.ID, p.State)
 	}
