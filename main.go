@@ -37,7 +37,7 @@ func serve(ctx context.Context) error {
 	for _, warning := range c.Warnings {
 		log.Warn(warning)
 	}
-	tellSurvival(c, log)
+	tellSurvival(ctx, c, log)
 	app, closeBus, err := wire(c, log)
 	if err != nil {
 		return err
@@ -54,12 +54,12 @@ func serve(ctx context.Context) error {
 }
 
 // tellSurvival says for each service whether what recovers it is still there when its region is gone.
-func tellSurvival(c config.Config, log *slog.Logger) {
+func tellSurvival(ctx context.Context, c config.Config, log *slog.Logger) {
 	for _, s := range c.Fleet.Services {
 		level, found := slog.LevelInfo, c.Survival(s)
 		if found.Survives == dr.Not {
 			level = slog.LevelWarn
 		}
-		log.Log(context.Background(), level, "survivesPrimaryLoss", "service", s.Name, "survives", found.Survives, "reasons", found.Reasons)
+		log.Log(ctx, level, "survivesPrimaryLoss", "service", s.Name, "survives", found.Survives, "reasons", found.Reasons)
 	}
 }

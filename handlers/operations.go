@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -66,6 +67,11 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	inFlight := q.Get("inFlight")
 	if inFlight != "" && inFlight != "true" && inFlight != "false" {
 		wrong.add("inFlight", "accepted: true or false")
+	}
+	for name := range q { // a misspelt one would change nothing in silence; the host's own are the key's
+		if !slices.Contains([]string{"day", "limit", "inFlight", "after", "code", "clientId"}, name) {
+			wrong.add("query", fmt.Sprintf("%.50q is not known; accepted: day, limit, inFlight, after", name))
+		}
 	}
 	after := q.Get("after")
 	if len(after) > maxAfter || strings.ContainsFunc(after, unprintable) {

@@ -44,7 +44,7 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, engine.ErrKeyReused):
 		p = customhandler.Problem{Status: http.StatusUnprocessableEntity, Title: "Idempotency-Key reused", Detail: err.Error() + ". Take a new key."}
 	case errors.Is(err, engine.ErrNotFound):
-		p = customhandler.Problem{Status: http.StatusNotFound, Title: "No such operation", Detail: "List the operations of a day with GET /api/operations?day=2006-01-02."}
+		p = customhandler.Problem{Status: http.StatusNotFound, Title: "No such operation", Detail: "List the operations of a day with GET /api/operations?day=2026-01-31."}
 	case errors.Is(err, engine.ErrCursor):
 		p = customhandler.Problem{Status: http.StatusBadRequest, Title: queryIsWrong, Errors: []customhandler.FieldError{afterIsWrong}}
 	case errors.Is(err, engine.ErrNewer), errors.Is(err, engine.ErrUnreadable):

@@ -21,7 +21,6 @@ const (
 	maxPoint  = 100 // characters: an id, a time or "latest"
 	maxReason = 500 // characters
 	maxKey    = 255 // characters of an Idempotency-Key
-	maxWait   = 12 * time.Hour
 )
 
 // byHTTP is who asked: a function key does not tell more.
@@ -108,20 +107,20 @@ func (m *mistakes) override(names []string) {
 	known := dr.Overridable()
 	for i, name := range names {
 		if !slices.Contains(known, name) || slices.Contains(names[:i], name) {
-			m.add("override", "accepted, each once: "+strings.Join(known, ", "))
+			m.add("override", fmt.Sprintf("%.50q cannot be overridden, or stands there twice; accepted, each once: %s", name, strings.Join(known, ", ")))
 			return
 		}
 	}
 }
 
-// wait reads maxWait; absent it is zero.
+// wait reads maxWait; absent it is zero. How long it may be, the engine knows.
 func (m *mistakes) wait(s string) dr.Duration {
 	if s == "" {
 		return 0
 	}
 	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 || d > maxWait {
-		m.add("maxWait", `accepted: a duration such as "10m" or "1h30m", up to 12h`)
+	if err != nil || d <= 0 {
+		m.add("maxWait", `accepted: a duration such as "10m" or "90s"`)
 	}
 	return dr.Duration(d)
 }

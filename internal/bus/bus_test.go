@@ -221,7 +221,7 @@ func TestAResultReachesTheSubscriptionsThatAskForIt(t *testing.T) {
 				t.Errorf("%s is %v, want %s", name, m.ApplicationProperties[name], want)
 			}
 		}
-		for _, fault := range readSchema(t, "../../docs/events/backup.schema.json").faults(m.Body) {
+		for _, fault := range readSchema(t, resultSchema).faults(m.Body) {
 			t.Error(fault)
 		}
 	})

@@ -19,7 +19,7 @@ const maxEvent = 200_000
 // the operation's record keeps everything.
 func cloudEvent(e dr.Event, source string) ([]byte, error) {
 	body, err := encodeEvent(e, source)
-	for _, shorten := range []func(*dr.Result){fewerNotes, shorterTexts} {
+	for _, shorten := range []func(*dr.Result){fewerNotes, shorterTexts, noLists} {
 		if err != nil || len(body) <= maxEvent {
 			break
 		}
@@ -74,6 +74,25 @@ func shorterTexts(r *dr.Result) {
 		short.Message = cut(short.Message, 12_000)
 		r.Error = &short
 	}
+	if r.Recovery != nil {
+		short := *r.Recovery
+		short.FinalTold, short.Findings = cut(short.FinalTold, 300), slices.Clone(short.Findings)
+		for i := range short.Findings {
+			short.Findings[i].Detail = cut(short.Findings[i].Detail, 300)
+		}
+		r.Recovery = &short
+	}
+}
+
+// noLists leaves out what grows with the settings of an instance. It comes last: a person needs it.
+func noLists(r *dr.Result) {
+	if r.Recovery == nil {
+		return
+	}
+	short := *r.Recovery
+	short.Findings, short.Gateways, short.NotCovered, short.NextSteps = nil, nil, nil, nil
+	r.Recovery = &short
+	r.Evidence = append(slices.Clone(r.Evidence), dr.Note{At: r.EndedAt, Text: "findings, gateways, notCovered and nextSteps are left out, because the event would be too large: the operation's record has them"})
 }
 
 // cut shortens text to about most bytes.

@@ -3,14 +3,17 @@ package bus
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/google/go-cmp/cmp"
 
 	"apim-dr/internal/dr"
 )
@@ -69,21 +72,26 @@ func endings(t *testing.T) map[dr.Outcome]dr.Operation {
 	}
 }
 
-func TestEveryOutcomeIsAsItsSchemaSays(t *testing.T) {
-	s := readSchema(t, "../../docs/events/backup.schema.json")
-	for outcome, op := range endings(t) {
-		if op.Outcome != outcome {
-			t.Fatalf("%s came out as %s", outcome, op.Outcome)
-		}
+// resultSchema is the one that docs/events.md promises for every event.
+const resultSchema = "../../docs/events/result.schema.json"
+
+func TestEveryKindAndOutcomeIsAsTheSchemaSays(t *testing.T) {
+	s, seen := readSchema(t, resultSchema), map[string]bool{}
+	for name, op := range everyEnding(t) {
 		body, err := cloudEvent(dr.ResultEvent(op), source)
 		if err != nil {
 			t.Fatal(err)
 		}
+		seen[fmt.Sprintf("%s.%s", op.Kind, op.Outcome)] = true
 		for _, fault := range s.faults(body) {
-			t.Errorf("%s: %s", outcome, fault)
+			t.Errorf("%s: %s\n%s", name, fault, body)
 		}
-		if t.Failed() {
-			t.Logf("%s", body)
+	}
+	for _, kind := range []dr.Kind{dr.KindBackup, dr.KindRestore, dr.KindFailover, dr.KindDrill} {
+		for _, outcome := range []dr.Outcome{dr.Succeeded, dr.Failed, dr.Rejected, dr.Unknown} {
+			if !seen[fmt.Sprintf("%s.%s", kind, outcome)] {
+				t.Errorf("no %s that %s", kind, outcome)
+			}
 		}
 	}
 	for _, name := range s.unmet(s.root, "") {
@@ -92,41 +100,79 @@ func TestEveryOutcomeIsAsItsSchemaSays(t *testing.T) {
 }
 
 func TestTheSchemaRefusesWhatIsWrong(t *testing.T) {
-	s := readSchema(t, "../../docs/events/backup.schema.json")
-	good, err := cloudEvent(dr.ResultEvent(endings(t)[dr.Failed]), source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for old, wrong := range map[string]string{
-		`"outcome":"failed"`:                `"outcome":"lost"`,
-		`"type":"apimdr.backup.failed"`:     `"type":"apimdr.backup"`,
-		`"attempts":1`:                      `"attempts":-1`,
-		`"status":400`:                      `"status":"400"`,
-		`"kind":"backup",`:                  ``,
-		`"createdAt":"2026-11-23T02:00:00Z`: `"createdAt":"23/11/2026`,
-		`"service":"contoso-eu"`:            `"service":"contoso-eu","key":"x"`,
-		`"specversion":"1.0"`:               `"specversion":"0.3"`,
+	s := readSchema(t, resultSchema)
+	for of, wrongs := range map[string]map[string]string{
+		"backup failed": {
+			`"outcome":"failed"`:                `"outcome":"lost"`,
+			`"type":"apimdr.backup.failed"`:     `"type":"apimdr.backup"`,
+			`"attempts":1`:                      `"attempts":-1`,
+			`"status":400`:                      `"status":"400"`,
+			`"kind":"backup",`:                  ``,
+			`"kind":"backup"`:                   `"kind":"restore"`, // which tells what was restored
+			`"createdAt":"2026-11-23T02:00:00Z`: `"createdAt":"23/11/2026`,
+			`"service":"contoso-eu"`:            `"service":"contoso-eu","key":"x"`,
+			`"specversion":"1.0"`:               `"specversion":"0.3"`,
+		},
+		"failover succeeded": {
+			`"source":"contoso-eu",`: ``,
+			`"rpoSeconds":`:          `"age":1,"rpoSeconds":`,
+			`"result":"warn"`:        `"result":"fail"`,
+			`"detail":`:              `"overridden":true,"detail":`,
+			`"status":200`:           `"status":0`,
+			`"finalBackup":"auto"`:   `"finalBackup":"perhaps"`,
+			`"nextSteps":[`:          `"nextSteps":[1,`,
+		},
+		"restore succeeded": {
+			`"safety":true`:       `"safety":false`,
+			`"blobEtag":`:         `"usedBy":[],"blobEtag":`,
+			`"region":"eastus"}`:  `"region":"eastus","key":"x"}`,
+			`"recoveryPoints":[{`: `"recoveryPoints":[{"settings":{},`,
+		},
 	} {
-		bad := bytes.Replace(good, []byte(old), []byte(wrong), 1)
-		if bytes.Equal(bad, good) {
-			t.Errorf("%s is not in %s", old, good)
-		} else if len(s.faults(bad)) == 0 {
-			t.Errorf("%s passes", wrong)
+		good, err := cloudEvent(dr.ResultEvent(everyEnding(t)[of]), source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for old, wrong := range wrongs {
+			bad := bytes.Replace(good, []byte(old), []byte(wrong), 1)
+			if bytes.Equal(bad, good) {
+				t.Errorf("%s: %s is not in %s", of, old, good)
+			} else if len(s.faults(bad)) == 0 {
+				t.Errorf("%s: %s passes", of, wrong)
+			}
 		}
 	}
 }
 
-func TestTheExampleInTheDocumentationIsAnEvent(t *testing.T) {
+// The first example is of a backup; the second is what the failover of these tests makes.
+func TestTheExamplesInTheDocumentationAreEvents(t *testing.T) {
 	text, err := os.ReadFile("../../docs/events.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(examples) != 1 {
-		t.Fatalf("%d examples, want 1", len(examples))
+	if len(examples) != 2 {
+		t.Fatalf("%d examples, want 2", len(examples))
 	}
-	for _, fault := range readSchema(t, "../../docs/events/backup.schema.json").faults(examples[0][1]) {
-		t.Error(fault)
+	for _, example := range examples {
+		for _, fault := range readSchema(t, resultSchema).faults(example[1]) {
+			t.Error(fault)
+		}
+	}
+	made, err := cloudEvent(dr.ResultEvent(everyEnding(t)["failover succeeded"]), "/apim-dr/eastus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got any
+	if err := errors.Join(json.Unmarshal(made, &want), json.Unmarshal(examples[1][1], &got)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		var pretty bytes.Buffer
+		if err := json.Indent(&pretty, made, "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		t.Errorf("docs/events.md shows another event (-want +got):\n%s\nThe event:\n%s", diff, pretty.Bytes())
 	}
 }
 
@@ -186,6 +232,30 @@ func TestNoRecordIsTooLargeForAnEvent(t *testing.T) {
 	op.Service = strings.Repeat("x", maxEvent) // nothing that may be left out
 	if _, err := cloudEvent(dr.ResultEvent(op), source); err == nil || len(err.Error()) > 500 {
 		t.Errorf("an event that is too large was made, or its error is: %.100v", err)
+	}
+}
+
+// ARM's words stand in the findings of a plan, too, and names of hosts in its lists.
+func TestAPlanThatIsTooLargeForAnEventIsShortenedAndSaysSo(t *testing.T) {
+	op := everyEnding(t)["failover succeeded"]
+	plan := *op.Recovery.Plan
+	op.Recovery.Plan = &plan
+	long := strings.Repeat("\x01", 60_000)
+	plan.Checks = append(slices.Clone(plan.Checks), dr.Finding{Name: "target", Result: dr.Unseen, Detail: long}, dr.Finding{Name: "resourceGroup", Result: dr.Unseen, Detail: long})
+	op.Recovery.Final.Reason = long
+	r := decodeEvent(t, op).Recovery
+	if n := len(r.Findings); n < 3 || !strings.HasSuffix(r.Findings[n-1].Detail, "has it whole)") || !strings.HasSuffix(r.FinalTold, "has it whole)") || len(r.NextSteps) != 4 || len(r.Gateways) != 2 {
+		t.Errorf("%+v", r)
+	}
+	for i := range 100 {
+		plan.NextSteps = append(plan.NextSteps, fmt.Sprint(i, long[:500]))
+	}
+	got := decodeEvent(t, op)
+	if r = got.Recovery; r.Source != "contoso-eu" || len(r.NextSteps)+len(r.Findings)+len(r.NotCovered)+len(r.Gateways) > 0 || !strings.Contains(got.Evidence[len(got.Evidence)-1].Text, "left out") {
+		t.Errorf("%+v %+v", r, got.Evidence)
+	}
+	if len(plan.Checks[len(plan.Checks)-1].Detail) != len(long) || len(op.Recovery.Final.Reason) != len(long) || len(plan.NextSteps) != 104 || len(op.Evidence) > 0 {
+		t.Error("the record was changed")
 	}
 }
 

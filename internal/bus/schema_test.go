@@ -18,6 +18,7 @@ import (
 type schema struct {
 	root map[string]any
 	met  map[string]bool // paths of the fields that were seen
+	part bool            // it describes a part of the fields: others are no fault
 }
 
 func readSchema(t *testing.T, file string) *schema {
@@ -52,7 +53,12 @@ func (s *schema) check(rule map[string]any, value any, at string) (faults []stri
 	number, _ := value.(float64)
 	for keyword, want := range rule {
 		switch keyword {
-		case "$schema", "$defs", "title", "description":
+		case "$schema", "$defs", "title", "description", "then", "else":
+		case "if":
+			branch := map[bool]string{true: "then", false: "else"}[len(s.probe(want.(map[string]any), value)) == 0]
+			if next, ok := rule[branch].(map[string]any); ok {
+				faults = append(faults, s.check(next, value, at)...)
+			}
 		case "$ref":
 			name := strings.TrimPrefix(want.(string), "#/$defs/")
 			faults = append(faults, s.check(s.root["$defs"].(map[string]any)[name].(map[string]any), value, at)...)
@@ -94,7 +100,7 @@ func (s *schema) check(rule map[string]any, value any, at string) (faults []stri
 			for name, field := range object {
 				if inner, ok := want.(map[string]any)[name].(map[string]any); ok {
 					faults = append(faults, s.check(inner, field, at+"/"+name)...)
-				} else {
+				} else if !s.part {
 					fault("%s is not in the schema", name)
 				}
 			}
@@ -108,6 +114,12 @@ func (s *schema) check(rule map[string]any, value any, at string) (faults []stri
 		}
 	}
 	return faults
+}
+
+// probe is check for a condition: it may speak of some fields only, and what it meets counts for nothing.
+func (s *schema) probe(rule map[string]any, value any) []string {
+	p := schema{root: s.root, met: map[string]bool{}, part: true}
+	return p.check(rule, value, "")
 }
 
 // unmet lists the described fields that no checked document had.

@@ -40,12 +40,12 @@ func (f *failover) unrecorded(primary, target, why string) {
 }
 
 // leftOver tells of a final backup that is not waited for any longer.
-func (f *failover) leftOver(e *engine.Engine, bus *direct.Bus, op dr.Operation) {
+func (f *failover) leftOver(ctx context.Context, e *engine.Engine, bus *direct.Bus, op dr.Operation) {
 	for _, w := range bus.Left() {
 		if w.ID != dr.FinalID(op) {
 			continue
 		}
-		if backup, _, err := e.Store.Operation(context.Background(), w.ID); err == nil && atARM(backup) {
+		if backup, _, err := e.Store.Operation(context.WithoutCancel(ctx), w.ID); err == nil && atARM(backup) {
 			fmt.Fprintf(f.Err, "\nThe final backup goes on and is not followed; nobody will record it.\n%s", look(backup))
 		}
 	}

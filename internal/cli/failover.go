@@ -97,6 +97,9 @@ does not overwrite it.
 
 func (f *failover) do(ctx context.Context, setup Setup) error {
 	fmt.Fprint(f.Err, alone)
+	if err := setup.Engine.Understands(ctx, f.request()); err != nil { // before anybody waits for a login
+		return err
+	}
 	if err := setup.Login(ctx); err != nil {
 		return err
 	}
@@ -140,7 +143,7 @@ func (f *failover) do(ctx context.Context, setup Setup) error {
 
 // catalog reads what lies beside the backups. Without the container that the primary's own backups go to, an older recovery point could pass for the newest.
 func (f *failover) catalog(ctx context.Context, e *engine.Engine) error {
-	for i, got := range read(ctx, e, e.Fleet.Backups(f.primary)) {
+	for i, got := range read(ctx, e, e.Fleet.Backups(f.primary), e.Fleet.Around(f.primary)...) {
 		where := got.storage.Account + "/" + got.storage.Container
 		if got.err != nil && i == 0 {
 			return fmt.Errorf("the backups of %s in %s cannot be read, so that nobody knows which is the newest: %w\n"+
@@ -192,7 +195,7 @@ func (f *failover) follow(ctx context.Context, e *engine.Engine, bus *direct.Bus
 	if read != nil { // from memory
 		return read
 	}
-	f.leftOver(e, bus, op)
+	f.leftOver(ctx, e, bus, op)
 	if op.Phase != dr.Done {
 		return f.stopped(op, answer.Plan, err)
 	}

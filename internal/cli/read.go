@@ -15,13 +15,14 @@ type found struct {
 	err error
 }
 
-// read fills the records from containers of backups, all at the same time: one that is out of reach must not hold up the others.
-func read(ctx context.Context, e *engine.Engine, storages []dr.Storage) []found {
+// read fills the records from containers of backups, with what concerns the services, or all of it, all at the same time: one that is out of reach must
+// not hold up the others.
+func read(ctx context.Context, e *engine.Engine, storages []dr.Storage, services ...string) []found {
 	list := make([]found, len(storages))
 	var wg sync.WaitGroup
 	for i, s := range storages {
 		wg.Go(func() {
-			got, err := e.Rebuild(ctx, s)
+			got, err := e.Rebuild(ctx, s, services...)
 			list[i] = found{s, got, err}
 		})
 	}

@@ -59,7 +59,7 @@ func (f *failover) printCommands(ctx context.Context, setup Setup) error {
 		comment(&notes, "not looked at: "+err.Error())
 	}
 	storages := e.Fleet.Backups(f.primary)
-	for _, got := range read(ctx, e, storages) {
+	for _, got := range read(ctx, e, storages, e.Fleet.Around(f.primary)...) {
 		if got.err != nil {
 			comment(&notes, fmt.Sprintf("%s/%s was not read, so that a newer recovery point may be there: %v", got.storage.Account, got.storage.Container, got.err))
 		}

@@ -204,6 +204,9 @@ func newTiming(s settings, m *mistakes) dr.Timing {
 	if t.Survey < t.Probe {
 		m.add("TIMING_SURVEY", "holds %v; accepted: at least TIMING_PROBE, which is %v", t.Survey, t.Probe)
 	}
+	if t.MaxWait > t.RestoreWithin {
+		m.add("TIMING_MAX_WAIT", "holds %v; accepted: at most TIMING_RESTORE_WITHIN, which is %v", t.MaxWait, t.RestoreWithin)
+	}
 	if t.OutageFirst > t.OutageMost {
 		m.add("TIMING_OUTAGE_FIRST", "holds %v; accepted: at most TIMING_OUTAGE_MOST, which is %v", t.OutageFirst, t.OutageMost)
 	}

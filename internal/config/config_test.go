@@ -137,8 +137,10 @@ func TestDefaultTimesAreThoseOfTheProtocolAndEachCanBeSet(t *testing.T) {
 			changes[name] = fmt.Sprintf("%ds", n)
 		}
 	}
-	n++
-	changes["TIMING_INVOCATION"] = fmt.Sprintf("%ds", n) // it must be longer than TIMING_POST_WINDOW
+	for _, longer := range []string{"TIMING_INVOCATION", "TIMING_RESTORE_WITHIN"} { // than TIMING_POST_WINDOW, than TIMING_MAX_WAIT
+		n++
+		changes[longer] = fmt.Sprintf("%ds", n)
+	}
 	seen := map[time.Duration]bool{}
 	text, _ := json.Marshal(load(t, changes).Timing)
 	values := map[string]time.Duration{}

@@ -59,6 +59,7 @@ func TestEachMistakenSettingIsNamedWithWhatItHeldAndWhatIsAccepted(t *testing.T)
 		"nothing":         {map[string]string{"TIMING_SETTLE": "0s"}, []string{`TIMING_SETTLE: holds "0s"; ` + durationAccepted}},
 		"less":            {map[string]string{"TIMING_LEASE": "-1m"}, []string{`TIMING_LEASE: holds "-1m"; ` + durationAccepted}},
 		"longer than bus": {map[string]string{"TIMING_INVOCATION": "5m"}, []string{"TIMING_INVOCATION: holds 5m0s; accepted: less than 5m0s, the lock of a Service Bus message"}},
+		"long wait":       {map[string]string{"TIMING_MAX_WAIT": "31m"}, []string{"TIMING_MAX_WAIT: holds 31m0s; accepted: at most TIMING_RESTORE_WITHIN, which is 30m0s"}},
 		"outage":          {map[string]string{"TIMING_OUTAGE_MOST": "10s"}, []string{"TIMING_OUTAGE_FIRST: holds 30s; accepted: at most TIMING_OUTAGE_MOST, which is 10s"}},
 		"late POST":       {map[string]string{"TIMING_POST_WINDOW": "100s"}, []string{"TIMING_POST_WINDOW: holds 1m40s; accepted: less than TIMING_INVOCATION, which is 1m40s"}},
 		"long survey":     {map[string]string{"TIMING_SURVEY": "40s"}, []string{"TIMING_SURVEY: holds 40s; accepted: less than TIMING_INVOCATION without TIMING_POST_WINDOW, which leaves 40s"}},
@@ -139,6 +140,7 @@ func TestEachMistakeInTheFleetIsNamedByItsPath(t *testing.T) {
 		"region":               {`"France Central"`, `"eu-west"`, []string{`FLEET.services[0].region: holds "eu-west"; accepted: an Azure region such as westeurope`}},
 		"two regions": {`"eastus", "mode": "warm"}]`, `"eastus"}, {"id": "` + group + `Contoso-EU2", "region": "East US"}, {"id": "` + group + `contoso-eu", "region": "eastus"}]`, []string{
 			`FLEET.services[0].secondaries[2].id: holds "contoso-eu", the service itself; accepted: another instance`,
+			`FLEET.services[1].secondaries[0].id: holds "contoso-eu", which is services[0] and has a secondary of its own, so that a failover would overwrite what it serves; accepted: an instance that stands by and nothing else`,
 			`FLEET.services[0].secondaries[2].region: holds "eastus", but "contoso-eu" lies in francecentral elsewhere in the fleet; accepted: one region an instance`}},
 		"deadline":      {`"storage": "main"`, `"storage": "main", "deadline": "-1h"`, []string{`FLEET.plans.nightly.deadline: holds "-1h"; ` + durationAccepted}},
 		"keeps nothing": {`{"keepLast": 7, "keepDaily": 14, "keepWeekly": 4}`, `{}`, []string{"FLEET.plans.nightly.retention: keeps nothing; accepted: keepLast, keepDaily or keepWeekly above 0, or no retention at all"}},

@@ -55,18 +55,25 @@ func (b *builder) roles(services []Service) {
 	for i, s := range services {
 		b.drill(at(i, ".drillInstance"), s, listed, secondaryOf, same)
 		for j, sec := range s.Secondaries {
-			if sec.Name == "" || fold(sec.Instance) == fold(s.Instance) {
+			if s.Name == "" || sec.Name == "" || fold(sec.Instance) == fold(s.Instance) {
 				continue
 			}
 			if others := slices.DeleteFunc(slices.Clone(secondaryOf[fold(sec.Instance)]), func(k int) bool { return k == i }); len(others) > 0 {
 				b.m.add(second(i, j, ".id"), "holds %q, a secondary of services[%d] too, so that a failover of one would overwrite the other's; accepted: the secondary of one service",
 					sec.Name, others[0])
 			}
-			if sec.Mode != Warm {
+			k, ok := listed[fold(sec.Instance)]
+			if !ok {
 				continue
 			}
-			if way := route(warm, fold(sec.Instance), fold(s.Instance), nil); way != nil && first(way, listed) == i {
-				b.m.add(second(i, j, ".mode"), "holds \"warm\" and closes a circle of warm standbys: %s → %s; accepted: no circle", fold(s.Instance), strings.Join(way, " → "))
+			for _, back := range services[k].Secondaries {
+				switch {
+				case fold(back.Instance) != fold(s.Instance):
+					b.m.add(second(i, j, ".id"), "holds %q, which is services[%d] and has a secondary of its own, so that a failover would overwrite what it serves; accepted: an instance that stands by and nothing else",
+						sec.Name, k)
+				case sec.Mode == Warm && back.Mode == Warm && i < k:
+					b.m.add(second(i, j, ".mode"), "holds \"warm\" and closes a circle of warm standbys: %s → %s → %[1]s; accepted: no circle", fold(s.Instance), fold(sec.Instance))
+				}
 			}
 		}
 	}
@@ -94,32 +101,3 @@ func (b *builder) drill(at string, s Service, listed map[string]int, secondaryOf
 }
 
 func fold(in Instance) string { return strings.ToLower(in.Name) }
-
-// route is a way along warm standbys, both ends included; nil: there is none.
-func route(warm map[string][]string, from, to string, seen map[string]bool) []string {
-	if from == to {
-		return []string{to}
-	}
-	if seen == nil {
-		seen = map[string]bool{}
-	}
-	seen[from] = true
-	for _, next := range warm[from] {
-		if seen[next] {
-			continue
-		}
-		if rest := route(warm, next, to, seen); rest != nil {
-			return append([]string{from}, rest...)
-		}
-	}
-	return nil
-}
-
-// first is the lowest index among services on a circle, so that the circle is told once.
-func first(circle []string, listed map[string]int) int {
-	least := listed[circle[0]]
-	for _, name := range circle {
-		least = min(least, listed[name])
-	}
-	return least
-}

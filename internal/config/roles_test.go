@@ -46,7 +46,6 @@ func TestRolesThatGoTogether(t *testing.T) {
 		"a pair either way":               {"a > b", "b > a"},
 		"a pair, one way warm":            {"a > b*", "b > a"},
 		"a pair, the other way warm":      {"a > b", "b > a*"},
-		"a chain of warm standbys":        {"a > b*", "b > c*", "c"},
 		"a secondary that is no service":  {"a > b c"},
 		"one drill instance for two":      {"a ! d", "b ! d"},
 		"the same instance in other case": {"a > B*", "b"},
@@ -78,7 +77,10 @@ func TestRolesThatWouldOverwriteAnInstanceAreRefused(t *testing.T) {
 		"a circle beside the way": {[]string{"a > b*", "b > c*", "c > b*"}, []string{other(0, "b", 2),
 			`FLEET.services[1].secondaries[0].mode: holds "warm" and closes a circle of warm standbys: b → c → b; accepted: no circle`, other(2, "b", 0)}},
 		"three in a circle": {[]string{"x", "b > c*", "c > a*", "a > b*"},
-			[]string{`FLEET.services[1].secondaries[0].mode: holds "warm" and closes a circle of warm standbys: b → c → a → b; accepted: no circle`}},
+			[]string{`FLEET.services[1].secondaries[0].id: holds "c", which is services[2] and has a secondary of its own, so that a failover would overwrite what it serves; accepted: an instance that stands by and nothing else`,
+				`FLEET.services[2].secondaries[0].id: holds "a", which is services[3] and has a secondary of its own, so that a failover would overwrite what it serves; accepted: an instance that stands by and nothing else`,
+				`FLEET.services[3].secondaries[0].id: holds "b", which is services[1] and has a secondary of its own, so that a failover would overwrite what it serves; accepted: an instance that stands by and nothing else`}},
+		"a chain": {[]string{"a > b", "b > c", "c"}, []string{`FLEET.services[0].secondaries[0].id: holds "b", which is services[1] and has a secondary of its own, so that a failover would overwrite what it serves; accepted: an instance that stands by and nothing else`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(row.want, mistakesOf(t, settingsWith(map[string]string{"FLEET": fleetOf(row.services...)}))); diff != "" {

@@ -33,7 +33,7 @@ var checks = []struct {
 	{"resourceGroup", "", false, checkGroup},
 	{"source", "", false, checkSource},
 	{"additionalLocations", "", false, checkLocations},
-	{"finalBackup", "FinalBackupImpossible", false, checkFinal},
+	{"finalBackup", "FinalBackupImpossible", true, checkFinal},
 	{"content", "", false, checkContent},
 }
 
@@ -71,14 +71,16 @@ func unsure(format string, args ...any) Finding {
 
 func checkPoint(i Intent, f Facts, _ time.Time) Finding {
 	switch {
-	case f.Point == nil && f.PointError != "":
-		return fail("the recovery points of %s cannot be read: %s", i.Source.Name, f.PointError)
 	case f.Point == nil && i.Point == Latest:
 		return fail("%s has no good recovery point; list them: GET /api/recovery-points?service=%s", i.Source.Name, i.Source.Name)
+	case f.Point == nil && !ValidPointID(i.Point):
+		return fail("%s has no good recovery point of %s or before; list them: GET /api/recovery-points?service=%[1]s; if another instance was active then, it is among its: \"from\"", i.Source.Name, i.Point)
 	case f.Point == nil:
 		return fail("%s has no recovery point %q; list them: GET /api/recovery-points?service=%s", i.Source.Name, i.Point, i.Source.Name)
 	case f.Point.State == Deleting:
 		return fail("recovery point %s is being deleted; choose another: GET /api/recovery-points?service=%s", f.Point.ID, i.Source.Name)
+	case i.Kind == KindFailover && i.Point == Latest && !f.ofSource(i) && i.Final != FinalRequire:
+		return warn("%s was not backed up since it was restored: what was changed there since %s is lost; with \"finalBackup\":\"require\" it is backed up first", i.Source.Name, f.Point.CreatedAt.UTC().Format(time.RFC3339))
 	case f.Point.State == Unverified:
 		return warn("ARM could not confirm recovery point %s: its blob may not be whole", f.Point.ID)
 	}
@@ -138,9 +140,9 @@ func checkTarget(i Intent, f Facts, _ time.Time) Finding {
 	case f.Target.Verdict == OK:
 		return pass("%s exists", name)
 	case f.Target.Verdict != No || f.Target.Error == nil, f.Target.Error.Code == "Http404": // a 404 in no words of ARM's is a proxy's
-		return unsure("%s could not be read: %s", name, f.Target.why())
+		return unsure("%s could not be read: %s", name, f.Target.Why())
 	case f.Target.Error.Status != 404:
-		return fail("%s cannot be read: %s", name, f.Target.why())
+		return fail("%s cannot be read: %s", name, f.Target.Why())
 	case f.Deleted == Yes:
 		return fail("%s was deleted and can be brought back: az rest --method put --url '%s?api-version=%s' --body '{\"location\":%q,\"properties\":{\"restore\":true,\"publisherEmail\":\"EMAIL\",\"publisherName\":\"NAME\"},\"sku\":%s}'",
 			name, i.Target.ResourceID, f.APIVersion, f.region(i), f.skuJSON())
@@ -277,122 +279,4 @@ func (s *Settings) has(clientID string) bool {
 		}
 	}
 	return false
-}
-
-// checkRoles holds a failover against the roles of its pair.
-func checkRoles(i Intent, f Facts, _ time.Time) Finding {
-	if i.Kind != KindFailover {
-		return Finding{}
-	}
-	if i.Source.Is(i.Target.Name) {
-		return fail("%s cannot be failed over into itself", i.Source.Name)
-	}
-	seen := false
-	for _, p := range f.Pairs {
-		own := p.Name == PairName(i.Source.Name, i.Target.Name)
-		if e := p.refuses(Switch, i.Source.Name, f.Self); e != nil && own {
-			return fail("%s", e.Message)
-		}
-		if p.Has(i.Source.Name) && !p.IsActive(i.Source.Name) {
-			return fail("%s", p.Displaces(i.Source.Name).Message)
-		}
-		seen = seen || own
-	}
-	if !seen {
-		return unsure("the record of the pair could not be read")
-	}
-	return pass("%s is the active instance", i.Source.Name)
-}
-
-// checkActive keeps what nobody asked for away from production, and tells a person what is about to be overwritten.
-func checkActive(i Intent, f Facts, _ time.Time) Finding {
-	for _, p := range f.Pairs {
-		if !p.IsActive(i.Target.Name) {
-			continue
-		}
-		if i.Auto {
-			return fail("%s is the active instance of the pair %s: nothing automatic restores into it", i.Target.Name, p.Name)
-		}
-		if i.Kind == KindFailover { // see roles
-			continue
-		}
-		return warn("%s is the active instance of the pair %s: it serves production and is overwritten", i.Target.Name, p.Name)
-	}
-	return Finding{}
-}
-
-// checkGroup: ARM routes control-plane calls through the region of the resource group (Azure docs, Resource Manager overview).
-func checkGroup(i Intent, f Facts, _ time.Time) Finding {
-	if i.Kind != KindFailover || f.Group.Verdict == "" {
-		return Finding{}
-	}
-	primary := i.Source.Region
-	if f.Point != nil && f.Point.Region != "" {
-		primary = f.Point.Region
-	}
-	group := f.Group.Service.Region
-	switch {
-	case f.Group.Verdict != OK:
-		return unsure("the region of the resource group of %s could not be read: %s", i.Target.Name, f.Group.why())
-	case primary == "":
-		return unsure("the region of %s is not known", i.Source.Name)
-	case SameRegion(group, primary):
-		return warn("the resource group of %s lies in %s, the region of %s: when that region is down, ARM may not be able to change %[1]s; move it to a group elsewhere", i.Target.Name, group, i.Source.Name)
-	}
-	return pass("in %s", group)
-}
-
-// checkSource tells a caller whether the side that is left still answers: then it may be better to look there first.
-func checkSource(i Intent, f Facts, _ time.Time) Finding {
-	switch {
-	case i.Kind != KindFailover || f.Source.Verdict == "":
-		return Finding{}
-	case f.Source.Verdict != OK:
-		return unsure("%s does not answer: %s", i.Source.Name, f.Source.why())
-	}
-	return pass("%s answers and is %s", i.Source.Name, f.Source.Service.State)
-}
-
-func checkLocations(i Intent, f Facts, _ time.Time) Finding {
-	s := f.Source.Service.Settings
-	if i.Kind != KindFailover || f.Source.Verdict == "" {
-		return Finding{}
-	}
-	if s == nil && f.Point != nil {
-		s = f.Point.Settings
-	}
-	switch {
-	case s == nil:
-		return unsure("whether %s has gateways in other regions could not be looked at: %s", i.Source.Name, f.Source.why())
-	case len(s.Locations) > 0:
-		return warn("%s has gateways in %s too, which keep serving when its own region fails: is a failover needed?", i.Source.Name, strings.Join(s.Locations, ", "))
-	}
-	return pass("none")
-}
-
-func checkFinal(i Intent, f Facts, _ time.Time) Finding {
-	use, why := i.final(f)
-	switch {
-	case i.Final != FinalAuto && i.Final != FinalRequire, f.Source.Verdict == "":
-		return Finding{}
-	case why != "" && i.Final == FinalRequire:
-		return fail("a final backup is required, but %s; with finalBackup \"never\" the newest good recovery point is restored", why)
-	case !use:
-		return warn("no final backup is taken: %s", why)
-	}
-	return pass("%s answers", i.Source.Name)
-}
-
-func checkContent(i Intent, f Facts, _ time.Time) Finding {
-	if i.Source.Is(i.Target.Name) {
-		return Finding{}
-	}
-	return warn("%s gets the users, subscriptions and keys of %s", i.Target.Name, i.Source.Name)
-}
-
-func orUnknownReason(text string) string {
-	if text == "" {
-		return "for a reason that is not known"
-	}
-	return text
 }

@@ -62,7 +62,7 @@ func (s *script) intent() Intent {
 
 func (s *script) facts() Facts {
 	f := Facts{APIVersion: "2024-05-01", Target: s.answer(), Source: choose(s, Answer{}, s.answer()), Group: s.answer(), Deleted: choose(s, Yes, Not, NotKnown, ""),
-		Workspaces: s.pick(3) - 1, Point: choose(s, s.point(), nil), PointError: choose(s, "", "timeout"), Container: choose(s, Yes, Not, ""), Blob: s.blob(),
+		Workspaces: s.pick(3) - 1, Point: choose(s, s.point(), nil), Container: choose(s, Yes, Not, ""), Blob: s.blob(),
 		BlobError: choose(s, "", "403"), Access: choose(s, Access{Mode: "storageKey"}, Access{Mode: "systemAssigned"}, Access{Mode: "userAssigned", ClientID: "1"}, Access{}), Holder: choose(s, "", "op-1")}
 	pair := NewPair("contoso-eu", "contoso-us")
 	pair.Active, pair.Suspended, pair.BusyBy = choose(s, "contoso-eu", "contoso-us"), s.pick(2) == 1, choose(s, "", "op-1")
@@ -128,6 +128,9 @@ func walk(t *testing.T, s *script, op Operation, mayBegin bool) {
 		now = now.Add(time.Duration(s.pick(250)) * 3 * time.Second)
 		next, act := Step(DefaultTiming(), op, in, now)
 		leg := next.Leg()
+		if (act.Do == Lock || op.Step != next.Step) && now.After(op.NotAfter) {
+			t.Fatal("something is begun after its time")
+		}
 		if act.Do == Start {
 			posts[next.Step]++
 			switch {
@@ -137,7 +140,7 @@ func walk(t *testing.T, s *script, op Operation, mayBegin bool) {
 				t.Fatalf("restores %q, bound is %+v", leg.Point, next.Recovery.Bound)
 			case next.Phase != Starting || !leg.Claim.Until.After(now):
 				t.Fatal("a POST without its intent")
-			case now.After(next.NotAfter) && op.Phase != Queued:
+			case now.After(next.NotAfter) && in.To != Prepare:
 				t.Fatal("a POST is repeated after its time")
 			case next.Step == 1 && next.Legs[0].Outcome != Succeeded:
 				t.Fatal("overwritten without the safety backup")

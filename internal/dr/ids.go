@@ -37,7 +37,7 @@ var idShape = regexp.MustCompile(`^[0-9]{8}-[a-z]{1,20}-[0-9a-f]{20}$`)
 // ValidID tells whether id has the shape that NewID makes. Nothing else ever becomes part of a blob's name.
 func ValidID(id string) bool { return idShape.MatchString(id) }
 
-var pointShape = regexp.MustCompile(`^[0-9]{8}-[a-z]{1,20}-[0-9a-f]{20}-s[0-9]{1,3}-a[0-9]{1,3}$`)
+var pointShape = regexp.MustCompile(`^[0-9]{8}-[a-z]{1,20}-[0-9a-f]{20}-s[0-9]{1,3}-a[0-9]{1,6}$`)
 
 // ValidPointID tells whether id has the shape of a recovery point's.
 func ValidPointID(id string) bool { return pointShape.MatchString(id) }

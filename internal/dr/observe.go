@@ -12,7 +12,7 @@ func looked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 	leg.LookedAt = now
 	over := !now.Before(leg.Deadline)
 	if in.Verdict != OK {
-		op.note(now, "could not look: "+in.why())
+		op.note(now, "could not look: "+in.Why())
 		if over {
 			return op.end(Unknown, unconfirmed(*leg), now)
 		}

@@ -9,7 +9,7 @@ import (
 // Version is the shape of stored records and messages that this code writes. A newer one is left alone.
 const Version = 1
 
-// Kind is what the caller asked for. It names an operation; no decision depends on it.
+// Kind is what the caller asked for. Plans and what is remembered of drills depend on it, Step does not: there an operation is a list of legs.
 type Kind string
 
 // The kinds.
@@ -123,8 +123,7 @@ type Leg struct {
 	Service    string   `json:"service"`    // name of the instance, the key of its lock
 	ResourceID string   `json:"resourceId"` // ARM id of the instance
 	Storage    Storage  `json:"storage"`
-	Within     Duration `json:"within"` // from the intent: then ARM's silence is unknown
-	MayFail    bool     `json:"mayFail,omitempty"`
+	Within     Duration `json:"within"`            // from the intent: then ARM's silence is unknown
 	Point      string   `json:"point,omitempty"`   // restore: the recovery point to restore, which is the name of its blob; empty: not bound yet
 	Safety     bool     `json:"safety,omitempty"`  // backup: taken only so that what follows can be undone
 	Adopted    string   `json:"adopted,omitempty"` // restore: the operation whose restore of the same point this leg follows

@@ -27,9 +27,11 @@ type Pair struct {
 	Restored PointRef `json:"restored,omitzero"`
 	// Suspended: the warm standby is not kept up to date. Set by a failover, until the failback or a re-arm.
 	Suspended bool `json:"suspended,omitempty"`
-	// BusyBy is the failover at work; Before what Suspended was before it.
-	BusyBy string `json:"busyBy,omitempty"`
-	Before bool   `json:"before,omitempty"`
+	// BusyBy is the failover at work; WasSuspended what Suspended was before it.
+	BusyBy       string `json:"busyBy,omitempty"`
+	WasSuspended bool   `json:"wasSuspended,omitempty"`
+	// Syncing is the warm sync that restores, or is about to restore, into the standby.
+	Syncing string `json:"syncing,omitempty"`
 	// Standby is what the instance that is not active holds, StandbyAt when that was last known.
 	Standby   PointRef  `json:"standby,omitzero"`
 	StandbyAt time.Time `json:"standbyAt,omitzero"`
@@ -58,14 +60,17 @@ func (p Pair) Has(name string) bool {
 	return slices.Contains(strings.Split(p.Name, "~"), strings.ToLower(name))
 }
 
-// Admit lets an operation begin or tells why it may not. A failover is noted as being at work; nothing else changes the pair.
+// Admit lets an operation begin, and notes it as being at work, or tells why it may not.
 func (p Pair) Admit(op Operation) (Pair, *Error) {
 	r := op.Recovery
 	if refusal := p.refuses(r.Role, r.Intent.Source.Name, op.ID); refusal != nil {
 		return p, refusal
 	}
-	if r.Role == Switch && p.BusyBy != op.ID {
-		p.V, p.BusyBy, p.Before, p.Suspended = Version, op.ID, p.Suspended, true
+	switch {
+	case r.Role == Follow:
+		p.V, p.Syncing = Version, op.ID
+	case r.Role == Switch && p.BusyBy != op.ID:
+		p.V, p.BusyBy, p.WasSuspended, p.Suspended = Version, op.ID, p.Suspended, true
 	}
 	return p, nil
 }
@@ -76,17 +81,31 @@ func (p Pair) refuses(role Role, source, id string) *Error {
 	case role == "":
 		return nil
 	case !p.IsActive(source):
-		return p.Displaces(source)
+		return notActive(p, source)
 	case p.BusyBy != "" && p.BusyBy != id:
-		return Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s", p.BusyBy, p.Name))
+		return p.busy()
 	case role == Follow && p.Suspended:
 		return Failure("StandbySuspended", fmt.Sprintf("the standby of the pair %s is suspended since a failover; it is kept up to date again after the failback or a re-arm", p.Name))
 	}
 	return nil
 }
 
-// Displaces is the reason why nothing is taken from an instance that is not the active one.
+// Displaces is the reason why nothing is taken from an instance for another pair: in this one it is not the active one, or about to be left.
 func (p Pair) Displaces(name string) *Error {
+	switch {
+	case !p.IsActive(name):
+		return notActive(p, name)
+	case p.BusyBy != "":
+		return p.busy()
+	}
+	return nil
+}
+
+func (p Pair) busy() *Error {
+	return Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s", p.BusyBy, p.Name))
+}
+
+func notActive(p Pair, name string) *Error {
 	return Failure("NotActive", fmt.Sprintf("%s is the active instance of the pair %s, not %s", p.Active, p.Name, name))
 }
 
@@ -107,12 +126,15 @@ func (p Pair) After(op Operation) (Pair, bool) {
 		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked, nor by a stamp that knows it from the copy alone
 			p.ChangedAt, p.By = p.later(op.EndedAt), op.ID
 		default:
-			p.Suspended = p.Before
+			p.Suspended = p.WasSuspended
 		}
-		p.Before = false
+		p.WasSuspended = false
 	}
-	if leg := op.restored(); leg != nil && !p.IsActive(op.Service) && op.EndedAt.After(p.StandbyAt) {
-		p.Standby, p.StandbyAt = PointRef{}, op.EndedAt
+	if p.Syncing == op.ID {
+		p.Syncing = ""
+	}
+	if leg := op.touched(); leg != nil && !p.IsActive(op.Service) && op.EndedAt.After(p.StandbyAt) {
+		p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // of a restore that failed nobody knows what it left
 		if r.Bound != nil && leg.Outcome == Succeeded && strings.EqualFold(r.Bound.Service, p.Active) {
 			p.Standby = PointRef{ID: r.Bound.ID, Service: r.Bound.Service, CreatedAt: r.Bound.CreatedAt}
 		}
@@ -133,7 +155,9 @@ func (p Pair) Rearm(r Rearm, now time.Time) (Pair, *Error) {
 	case !p.Has(r.Active):
 		return p, Failure("NotInPair", fmt.Sprintf("%s is not one of the pair %s", r.Active, p.Name))
 	case p.BusyBy != "":
-		return p, Failure("FailoverInProgress", fmt.Sprintf("operation %s is failing over the pair %s; wait for its end or abandon it", p.BusyBy, p.Name))
+		return p, Failure("FailoverInProgress", p.busy().Message+"; wait for its end or abandon it")
+	case p.Syncing != "" && !p.IsActive(r.Active):
+		return p, Failure("SyncInProgress", fmt.Sprintf("operation %s is bringing %s up to date with %s, which overwrites it; wait for its end, or abandon it and look at the instance", p.Syncing, r.Active, p.Active))
 	}
 	if !p.IsActive(r.Active) {
 		p.Standby, p.StandbyAt, p.Restored = PointRef{}, now, PointRef{}
@@ -157,6 +181,6 @@ func (p Pair) Newer(other Pair) Pair {
 	if other.Name != p.Name || !other.ChangedAt.After(p.ChangedAt) {
 		return p
 	}
-	other.BusyBy, other.Before = p.BusyBy, p.Before
+	other.BusyBy, other.WasSuspended, other.Syncing = p.BusyBy, p.WasSuspended, p.Syncing
 	return other
 }

@@ -24,6 +24,14 @@ type Plan struct {
 	// NextSteps is what a person has to do when it has succeeded.
 	NextSteps []string  `json:"nextSteps,omitempty"`
 	MadeAt    time.Time `json:"madeAt"`
+	// Final tells whether a last backup of Source is tried, or why not.
+	Final FinalPlan `json:"finalBackup,omitzero"`
+}
+
+// FinalPlan is what a plan says of the last backup of the source.
+type FinalPlan struct {
+	Use bool   `json:"use"`
+	Why string `json:"why,omitempty"` // not
 }
 
 // Grade is what a check came to.
@@ -51,6 +59,11 @@ func (c Finding) String() string { return c.Name + ": " + c.Detail }
 // Failing lists the checks that stand in the way.
 func (p Plan) Failing() []Finding {
 	return slices.DeleteFunc(slices.Clone(p.Checks), func(c Finding) bool { return c.Result != Fail || c.Overridden })
+}
+
+// Sees tells whether the instance that is overwritten was seen: what could not be looked at stops nothing, but another one is better.
+func (p Plan) Sees() bool {
+	return slices.ContainsFunc(p.Checks, func(c Finding) bool { return c.Name == "target" && c.Result == Pass })
 }
 
 // Refusal is the reason why the plan cannot be carried out, with all findings; nil: it can. Code is the first failing check's.
@@ -85,14 +98,14 @@ type Facts struct {
 	Group      Answer // Service.Region is that of Target's resource group
 	Workspaces int    // of Target; -1: not known
 	Point      *RecoveryPoint
-	PointError string // why there is no Point; "": it was looked for and is not there
 	Container  Known
 	Blob       BlobView
 	BlobError  string // why Blob could not be looked at
 	Access     Access
-	Pairs      []Pair // those that Source or Target is one of
-	Holder     string // operation that has Target's lock; "": none that is known
-	Self       string // the operation that the plan is made for again; "": it is made for the first time
+	Pairs      []Pair   // those that Source or Target is one of
+	Unread     []string // names of pairs around Source and Target that could not be read
+	Holder     string   // operation that has Target's lock; "": none that is known
+	Self       string   // the operation that the plan is made for again; "": it is made for the first time
 }
 
 // Known is an answer to a yes or no question.
@@ -128,23 +141,27 @@ func MakePlan(i Intent, f Facts, now time.Time) Plan {
 		p.Checks = append(p.Checks, c)
 	}
 	p.Steps = steps(i, f)
-	from, to := f.settingsOfSource(), f.Target.Service.Settings
+	p.Final.Use, p.Final.Why = i.final(f)
+	from, to := f.settingsOfSource(i), f.Target.Service.Settings
 	if f.Target.Verdict == OK && f.Point != nil {
 		p.NotCovered = NotCovered(from, to)
 	}
 	if i.Kind == KindFailover {
-		p.NextSteps = nextSteps(i, from, to)
+		p.NextSteps = nextSteps(i, f, from, to)
 	}
 	return *p.brief()
 }
 
-// settingsOfSource are those that the recovery point kept; of one without, the source's present ones.
-func (f Facts) settingsOfSource() *Settings {
-	if f.Point != nil && f.Point.Settings != nil {
+// settingsOfSource are those that the recovery point kept of the source; where it has none, or is another instance's, the source's present ones.
+func (f Facts) settingsOfSource(i Intent) *Settings {
+	if f.ofSource(i) && f.Point.Settings != nil {
 		return f.Point.Settings
 	}
 	return f.Source.Service.Settings
 }
+
+// ofSource tells whether the recovery point was taken of the source, which may as well have been restored to another instance's.
+func (f Facts) ofSource(i Intent) bool { return f.Point != nil && i.Source.Is(f.Point.Service) }
 
 func steps(i Intent, f Facts) []string {
 	var list []string
@@ -181,13 +198,13 @@ func (i Intent) final(f Facts) (use bool, why string) {
 	case i.Final != FinalAuto && i.Final != FinalRequire:
 		return false, ""
 	case f.Source.Verdict != OK:
-		return i.Final == FinalRequire, fmt.Sprintf("%s does not answer (%s)", i.Source.Name, f.Source.why())
+		return i.Final == FinalRequire, fmt.Sprintf("%s does not answer (%s)", i.Source.Name, f.Source.Why())
 	}
 	return true, ""
 }
 
 // nextSteps tells which name has to point where.
-func nextSteps(i Intent, from, to *Settings) []string {
+func nextSteps(i Intent, f Facts, from, to *Settings) []string {
 	gateway := "the gateway of " + i.Target.Name
 	if to != nil && to.GatewayURL != "" {
 		gateway = strings.TrimPrefix(strings.TrimPrefix(to.GatewayURL, "https://"), "http://")
@@ -203,8 +220,12 @@ func nextSteps(i Intent, from, to *Settings) []string {
 	if len(list) == 0 {
 		list = append(list, fmt.Sprintf("send clients, or the traffic manager before them, to %s instead of %s: no custom hostname of %[2]s is known", gateway, i.Source.Name))
 	}
-	return append(list,
-		fmt.Sprintf("check the backends, Key Vault references and certificates that %s uses: a restore does not bring its identity or network", i.Target.Name),
-		fmt.Sprintf("keep changes out of %s: it is no longer the active instance", i.Source.Name),
-		fmt.Sprintf("when %s is well again, fail back: POST /api/failovers {\"primary\":%q,\"target\":%q,\"confirm\":%[3]q}", i.Source.Name, i.Target.Name, i.Source.Name))
+	list = append(list, fmt.Sprintf("check the backends, Key Vault references and certificates that %s uses: a restore does not bring its identity or network", i.Target.Name))
+	for _, p := range f.Pairs {
+		if p.Name == PairName(i.Source.Name, i.Target.Name) && i.Target.Is(p.Home) {
+			return append(list, fmt.Sprintf("%s is the standby again: keep changes out of it; a warm one follows from the next good backup of %s on", i.Source.Name, i.Target.Name))
+		}
+	}
+	return append(list, fmt.Sprintf("keep changes out of %s: it is no longer the active instance", i.Source.Name),
+		fmt.Sprintf("when %s is well again, fail back: POST /api/failovers {\"primary\":%q,\"target\":%q,\"confirm\":%[3]q,\"finalBackup\":\"require\"}", i.Source.Name, i.Target.Name, i.Source.Name))
 }

@@ -48,53 +48,62 @@ func TestEachCheckFindsWhatItIsFor(t *testing.T) {
 		result Grade
 		says   string
 	}{
-		"no recovery point":           {KindFailover, func(i *Intent, f *Facts) { f.Point = nil }, "recoveryPoint", Fail, "has no good recovery point"},
-		"an id that is not there":     {KindFailover, func(i *Intent, f *Facts) { f.Point, i.Point = nil, "x" }, "recoveryPoint", Fail, `no recovery point "x"`},
-		"the catalog is out of reach": {KindFailover, func(i *Intent, f *Facts) { f.Point, f.PointError = nil, "timeout" }, "recoveryPoint", Fail, "timeout"},
-		"being deleted":               {KindFailover, func(i *Intent, f *Facts) { f.Point.State = Deleting }, "recoveryPoint", Fail, "being deleted"},
-		"unverified":                  {KindFailover, func(i *Intent, f *Facts) { f.Point.State = Unverified }, "recoveryPoint", Warn, "may not be whole"},
-		"expired":                     {KindFailover, func(i *Intent, f *Facts) { f.Point.ExpiresAt = t0 }, "expiry", Fail, "Cannot restore: backup expired"},
-		"expires soon":                {KindFailover, func(i *Intent, f *Facts) { f.Point.ExpiresAt = t0.Add(23 * time.Hour) }, "expiry", Warn, "in 23h0m"},
-		"no container":                {KindFailover, func(i *Intent, f *Facts) { f.Container = Not }, "container", Fail, "contosodr/backups does not exist"},
-		"container not seen":          {KindFailover, func(i *Intent, f *Facts) { f.Container, f.BlobError = "", "403" }, "container", Unseen, "403"},
-		"no blob":                     {KindFailover, func(i *Intent, f *Facts) { f.Blob = BlobView{} }, "blob", Fail, "is not there"},
-		"empty blob":                  {KindFailover, func(i *Intent, f *Facts) { f.Blob.Bytes = 0 }, "blob", Fail, "is empty"},
-		"replaced blob":               {KindFailover, func(i *Intent, f *Facts) { f.Blob.Bytes = 8 }, "blob", Fail, "replaced or damaged"},
-		"blob not seen":               {KindFailover, func(i *Intent, f *Facts) { f.BlobError = "timeout" }, "blob", Unseen, "timeout"},
-		"target never created":        {KindFailover, func(i *Intent, f *Facts) { f.Target, f.Deleted = notFound, Not }, "target", Fail, "az apim create --name contoso-us --resource-group rg-us --location northeurope --sku-name Developer"},
-		"target soft-deleted":         {KindFailover, func(i *Intent, f *Facts) { f.Target, f.Deleted = notFound, Yes }, "target", Fail, `"restore":true`},
-		"deleted or not unknown":      {KindFailover, func(i *Intent, f *Facts) { f.Target, f.Deleted = notFound, NotKnown }, "target", Fail, "deletedservice list"},
+		"no recovery point":                   {KindFailover, func(i *Intent, f *Facts) { f.Point = nil }, "recoveryPoint", Fail, "has no good recovery point"},
+		"an id that is not there":             {KindFailover, func(i *Intent, f *Facts) { f.Point, i.Point = nil, point.ID }, "recoveryPoint", Fail, `no recovery point "2026`},
+		"a time before all":                   {KindFailover, func(i *Intent, f *Facts) { f.Point, i.Point = nil, "2020-01-01T00:00:00Z" }, "recoveryPoint", Fail, "of 2020-01-01T00:00:00Z or before"},
+		"not backed up since it was restored": {KindFailover, func(i *Intent, f *Facts) { f.Point.Service = "contoso-us" }, "recoveryPoint", Warn, "is lost"},
+		"being deleted":                       {KindFailover, func(i *Intent, f *Facts) { f.Point.State = Deleting }, "recoveryPoint", Fail, "being deleted"},
+		"unverified":                          {KindFailover, func(i *Intent, f *Facts) { f.Point.State = Unverified }, "recoveryPoint", Warn, "may not be whole"},
+		"expired":                             {KindFailover, func(i *Intent, f *Facts) { f.Point.ExpiresAt = t0 }, "expiry", Fail, "Cannot restore: backup expired"},
+		"expires soon":                        {KindFailover, func(i *Intent, f *Facts) { f.Point.ExpiresAt = t0.Add(23 * time.Hour) }, "expiry", Warn, "in 23h0m"},
+		"no container":                        {KindFailover, func(i *Intent, f *Facts) { f.Container = Not }, "container", Fail, "contosodr/backups does not exist"},
+		"container not seen":                  {KindFailover, func(i *Intent, f *Facts) { f.Container, f.BlobError = "", "403" }, "container", Unseen, "403"},
+		"no blob":                             {KindFailover, func(i *Intent, f *Facts) { f.Blob = BlobView{} }, "blob", Fail, "is not there"},
+		"empty blob":                          {KindFailover, func(i *Intent, f *Facts) { f.Blob.Bytes = 0 }, "blob", Fail, "is empty"},
+		"replaced blob":                       {KindFailover, func(i *Intent, f *Facts) { f.Blob.Bytes = 8 }, "blob", Fail, "replaced or damaged"},
+		"blob not seen":                       {KindFailover, func(i *Intent, f *Facts) { f.BlobError = "timeout" }, "blob", Unseen, "timeout"},
+		"target never created":                {KindFailover, func(i *Intent, f *Facts) { f.Target, f.Deleted = notFound, Not }, "target", Fail, "az apim create --name contoso-us --resource-group rg-us --location northeurope --sku-name Developer"},
+		"target soft-deleted":                 {KindFailover, func(i *Intent, f *Facts) { f.Target, f.Deleted = notFound, Yes }, "target", Fail, `"restore":true`},
+		"deleted or not unknown":              {KindFailover, func(i *Intent, f *Facts) { f.Target, f.Deleted = notFound, NotKnown }, "target", Fail, "deletedservice list"},
 		"target forbidden": {KindFailover, func(i *Intent, f *Facts) {
 			f.Target = Answer{Verdict: No, Error: &Error{Code: "AuthorizationFailed", Status: 403}}
 		}, "target", Fail, "AuthorizationFailed"},
-		"target out of reach":           {KindFailover, func(i *Intent, f *Facts) { f.Target = Answer{Verdict: Later, Reason: "timeout"} }, "target", Unseen, "timeout"},
-		"a proxy's 404":                 {KindFailover, func(i *Intent, f *Facts) { f.Target = Answer{Verdict: No, Error: &Error{Code: "Http404", Status: 404}} }, "target", Unseen, "Http404"},
-		"v2 tier":                       {KindFailover, func(i *Intent, f *Facts) { f.Target.Service.SKU = "StandardV2" }, "tier", Fail, "StandardV2"},
-		"Consumption":                   {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.SKU = "Consumption" }, "tier", Fail, "Consumption"},
-		"workspaces":                    {KindRestore, func(i *Intent, f *Facts) { f.Workspaces = 2 }, "workspaces", Fail, "2 workspaces"},
-		"workspaces not seen":           {KindRestore, func(i *Intent, f *Facts) { f.Workspaces = -1 }, "workspaces", Unseen, ""},
-		"another tier":                  {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.SKU = "Premium" }, "sku", Fail, "Cannot restore: current SKU is 'Premium', backup SKU is 'Developer'"},
-		"other units":                   {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.Capacity = 2 }, "sku", Warn, "2 units"},
-		"Failed":                        {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.State = "Failed" }, "state", Fail, "Failed"},
-		"Updating":                      {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.State = "Updating" }, "state", Warn, "waits"},
-		"another operation":             {KindRestore, func(i *Intent, f *Facts) { f.Holder = "op-1" }, "state", Warn, "op-1"},
-		"old api-version":               {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.MinVersion = "2025-01-01" }, "apiVersion", Fail, "2025-01-01"},
-		"unknown account":               {KindRestore, func(i *Intent, f *Facts) { f.Access = Access{} }, "access", Fail, "not in the fleet's storages"},
-		"key not set":                   {KindRestore, func(i *Intent, f *Facts) { f.Access.Missing = "BACKUP_KEY" }, "access", Fail, "set the environment variable BACKUP_KEY"},
-		"no system identity":            {KindRestore, func(i *Intent, f *Facts) { f.Access.Mode = "systemAssigned" }, "access", Fail, "no system-assigned identity"},
-		"another user identity":         {KindRestore, func(i *Intent, f *Facts) { f.Access = Access{Mode: "userAssigned", ClientID: "id-1"} }, "access", Fail, "id-1"},
-		"source is not active":          {KindFailover, func(i *Intent, f *Facts) { f.Pairs[0].Active = "contoso-us" }, "roles", Fail, "contoso-us is the active instance"},
-		"a failover at work":            {KindFailover, func(i *Intent, f *Facts) { f.Pairs[0].BusyBy = "op-1" }, "roles", Fail, "op-1"},
-		"pair not seen":                 {KindFailover, func(i *Intent, f *Facts) { f.Pairs = nil }, "roles", Unseen, ""},
-		"by hand into the active":       {KindRestore, func(i *Intent, f *Facts) { f.Pairs[0].Active = "contoso-us" }, "active", Warn, "serves production"},
-		"automatic into the active":     {KindDrill, func(i *Intent, f *Facts) { f.Pairs[0].Active, i.Auto = "contoso-us", true }, "active", Fail, "nothing automatic"},
-		"group in the primary's region": {KindFailover, func(i *Intent, f *Facts) { f.Group.Service.Region = "westeurope" }, "resourceGroup", Warn, "move it"},
-		"group not seen":                {KindFailover, func(i *Intent, f *Facts) { f.Group = Answer{Verdict: Later, Reason: "timeout"} }, "resourceGroup", Unseen, "timeout"},
-		"source answers":                {KindFailover, func(i *Intent, f *Facts) {}, "source", Pass, "Succeeded"},
-		"source is gone":                {KindFailover, func(i *Intent, f *Facts) { f.Source = Answer{Verdict: Later, Reason: "timeout"} }, "source", Unseen, "timeout"},
-		"other gateways":                {KindFailover, func(i *Intent, f *Facts) { f.Source.Service.Settings.Locations = []string{"East US"} }, "additionalLocations", Warn, "is a failover needed?"},
-		"source does not answer":        {KindFailover, func(i *Intent, f *Facts) { f.Source, f.Point.Settings = Answer{Verdict: Later, Reason: "timeout"}, nil }, "additionalLocations", Unseen, "timeout"},
-		"final backup, auto":            {KindFailover, func(i *Intent, f *Facts) { i.Final = FinalAuto; f.Source = Answer{Verdict: Later, Reason: "timeout"} }, "finalBackup", Warn, "timeout"},
+		"target out of reach":                 {KindFailover, func(i *Intent, f *Facts) { f.Target = Answer{Verdict: Later, Reason: "timeout"} }, "target", Unseen, "timeout"},
+		"a proxy's 404":                       {KindFailover, func(i *Intent, f *Facts) { f.Target = Answer{Verdict: No, Error: &Error{Code: "Http404", Status: 404}} }, "target", Unseen, "Http404"},
+		"v2 tier":                             {KindFailover, func(i *Intent, f *Facts) { f.Target.Service.SKU = "StandardV2" }, "tier", Fail, "StandardV2"},
+		"Consumption":                         {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.SKU = "Consumption" }, "tier", Fail, "Consumption"},
+		"workspaces":                          {KindRestore, func(i *Intent, f *Facts) { f.Workspaces = 2 }, "workspaces", Fail, "2 workspaces"},
+		"workspaces not seen":                 {KindRestore, func(i *Intent, f *Facts) { f.Workspaces = -1 }, "workspaces", Unseen, ""},
+		"another tier":                        {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.SKU = "Premium" }, "sku", Fail, "Cannot restore: current SKU is 'Premium', backup SKU is 'Developer'"},
+		"other units":                         {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.Capacity = 2 }, "sku", Warn, "2 units"},
+		"Failed":                              {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.State = "Failed" }, "state", Fail, "Failed"},
+		"Updating":                            {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.State = "Updating" }, "state", Warn, "waits"},
+		"another operation":                   {KindRestore, func(i *Intent, f *Facts) { f.Holder = "op-1" }, "state", Warn, "op-1"},
+		"old api-version":                     {KindRestore, func(i *Intent, f *Facts) { f.Target.Service.MinVersion = "2025-01-01" }, "apiVersion", Fail, "2025-01-01"},
+		"unknown account":                     {KindRestore, func(i *Intent, f *Facts) { f.Access = Access{} }, "access", Fail, "not in the fleet's storages"},
+		"key not set":                         {KindRestore, func(i *Intent, f *Facts) { f.Access.Missing = "BACKUP_KEY" }, "access", Fail, "set the environment variable BACKUP_KEY"},
+		"no system identity":                  {KindRestore, func(i *Intent, f *Facts) { f.Access.Mode = "systemAssigned" }, "access", Fail, "no system-assigned identity"},
+		"another user identity":               {KindRestore, func(i *Intent, f *Facts) { f.Access = Access{Mode: "userAssigned", ClientID: "id-1"} }, "access", Fail, "id-1"},
+		"source is not active":                {KindFailover, func(i *Intent, f *Facts) { f.Pairs[0].Active = "contoso-us" }, "roles", Fail, "contoso-us is the active instance"},
+		"a failover at work":                  {KindFailover, func(i *Intent, f *Facts) { f.Pairs[0].BusyBy = "op-1" }, "roles", Fail, "op-1"},
+		"pair not seen":                       {KindFailover, func(i *Intent, f *Facts) { f.Pairs = nil }, "roles", Unseen, ""},
+		"by hand into the active":             {KindRestore, func(i *Intent, f *Facts) { f.Pairs[0].Active = "contoso-us" }, "active", Warn, "serves production"},
+		"automatic into the active":           {KindDrill, func(i *Intent, f *Facts) { f.Pairs[0].Active, i.Auto = "contoso-us", true }, "active", Fail, "nothing automatic"},
+		"failover into another pair's active": {KindFailover, func(i *Intent, f *Facts) { f.Pairs = append(f.Pairs, NewPair("contoso-us", "contoso-asia")) }, "active", Fail, "would overwrite what serves production"},
+		"the source is being left": {KindFailover, func(i *Intent, f *Facts) {
+			p := NewPair("contoso-eu", "contoso-asia")
+			p.BusyBy = "op-2"
+			f.Pairs = append(f.Pairs, p)
+		}, "roles", Fail, "op-2"},
+		"automatic, and roles not seen":          {KindDrill, func(i *Intent, f *Facts) { i.Auto, f.Unread = true, []string{"a~b"} }, "active", Unseen, "could not be read"},
+		"group in the primary's region":          {KindFailover, func(i *Intent, f *Facts) { f.Group.Service.Region = "westeurope" }, "resourceGroup", Warn, "move it"},
+		"group in the region of another's point": {KindFailover, func(i *Intent, f *Facts) { f.Point.Service, f.Point.Region = "contoso-us", "northeurope" }, "resourceGroup", Pass, "in northeurope"},
+		"group not seen":                         {KindFailover, func(i *Intent, f *Facts) { f.Group = Answer{Verdict: Later, Reason: "timeout"} }, "resourceGroup", Unseen, "timeout"},
+		"source answers":                         {KindFailover, func(i *Intent, f *Facts) {}, "source", Pass, "Succeeded"},
+		"source is gone":                         {KindFailover, func(i *Intent, f *Facts) { f.Source = Answer{Verdict: Later, Reason: "timeout"} }, "source", Unseen, "timeout"},
+		"other gateways":                         {KindFailover, func(i *Intent, f *Facts) { f.Source.Service.Settings.Locations = []string{"East US"} }, "additionalLocations", Warn, "is a failover needed?"},
+		"source does not answer":                 {KindFailover, func(i *Intent, f *Facts) { f.Source, f.Point.Settings = Answer{Verdict: Later, Reason: "timeout"}, nil }, "additionalLocations", Unseen, "timeout"},
+		"final backup, auto":                     {KindFailover, func(i *Intent, f *Facts) { i.Final = FinalAuto; f.Source = Answer{Verdict: Later, Reason: "timeout"} }, "finalBackup", Warn, "timeout"},
 		"final backup, required": {KindFailover, func(i *Intent, f *Facts) {
 			i.Final = FinalRequire
 			f.Source = Answer{Verdict: Later, Reason: "timeout"}
@@ -164,6 +173,18 @@ func TestNextStepsSayWhichNamePointsWhere(t *testing.T) {
 	if steps = strings.Join(MakePlan(i, f, t0).NextSteps, "\n"); strings.Contains(steps, "add the hostname") {
 		t.Errorf("the hostname is there already: %s", steps)
 	}
+	if !strings.Contains(steps, "fail back") || !strings.Contains(steps, `"finalBackup":"require"`) {
+		t.Errorf("the way back would lose what was changed: %s", steps)
+	}
+	f.Pairs[0].Home = "contoso-us"
+	if steps = strings.Join(MakePlan(i, f, t0).NextSteps, "\n"); strings.Contains(steps, "fail back") || !strings.Contains(steps, "contoso-eu is the standby again") {
+		t.Errorf("after a failback: %s", steps)
+	}
+	f.Point.Service = "contoso-us"
+	f.Source.Service.Settings = &Settings{HostNames: []HostName{{Type: "Proxy", Name: "live.contoso.com", Custom: true}}}
+	if steps = strings.Join(MakePlan(i, f, t0).NextSteps, "\n"); !strings.Contains(steps, "live.contoso.com") || strings.Contains(steps, "api.contoso.com") {
+		t.Errorf("the names of another instance are taken for the source's: %s", steps)
+	}
 	f.Point.Settings, f.Source = nil, Answer{Verdict: Later}
 	if steps = strings.Join(MakePlan(i, f, t0).NextSteps, "\n"); !strings.Contains(steps, "no custom hostname of contoso-eu is known") {
 		t.Error(steps)
@@ -232,7 +253,7 @@ func TestAPosture(t *testing.T) {
 	g := Guard{Service: Instance{Name: "contoso-eu", Region: "westeurope"}, RPO: 26 * time.Hour, Proven: 35 * 24 * time.Hour, Drilled: true,
 		Places: []Place{{"this stamp", "northeurope"}},
 		State:  ServiceState{NewestGood: PointRef{ID: "p", CreatedAt: t0.Add(-time.Hour)}, Proof: Proof{Operation: "d", At: t0.Add(-24 * time.Hour)}}}
-	g.Active = g.Service
+	g.Active, g.Owner = g.Service, g.State
 	if p := Assess(g, t0); !p.Protected || !p.Proven || p.SurvivesPrimaryLoss.Survives != Yes || p.Colocated || p.AgeSeconds != 3600 {
 		t.Errorf("%+v", p)
 	}
@@ -242,7 +263,7 @@ func TestAPosture(t *testing.T) {
 	if p := Assess(g, t0.Add(36*24*time.Hour)); p.Proven || p.Unproven == "" || len(p.Why) != 2 {
 		t.Errorf("past everything: %+v", p)
 	}
-	g.Active, g.State = Instance{Name: "contoso-us", Region: "northeurope"}, ServiceState{}
+	g.Active, g.State, g.Owner = Instance{Name: "contoso-us", Region: "northeurope"}, ServiceState{}, ServiceState{}
 	if p := Assess(g, t0); p.Protected || !p.Colocated || p.Active != "contoso-us" {
 		t.Errorf("after a failover: %+v", p)
 	}

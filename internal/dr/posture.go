@@ -7,15 +7,16 @@ import (
 
 // Guard is what Assess judges: a service, what is remembered of it, and of the instance that stands in for it.
 type Guard struct {
-	Service        Instance
-	Plan           string
-	RPO, Proven    time.Duration
-	Drilled        bool // it has a drill instance
-	AllowColocated bool
-	Active         Instance     // the service itself, or the instance that a failover made the active one
-	State          ServiceState // what is remembered of Active
-	Pairs          []PairView
-	Places         []Place // what a recovery needs, and where it lies
+	Service     Instance
+	Plan        string
+	RPO, Proven time.Duration
+	Drilled     bool         // it has a drill instance
+	Active      Instance     // the service itself, or the instance that a failover made the active one
+	State       ServiceState // what is remembered of Active
+	Owner       ServiceState // and of the instance that Active's newest good recovery point was taken of; mostly the same
+	Pairs       []PairView
+	Unread      string  // why State or Pairs could not be read; empty: they were
+	Places      []Place // what a recovery needs, and where it lies
 }
 
 // PairView is a pair as a caller sees it.
@@ -62,12 +63,15 @@ func Assess(g Guard, now time.Time) Posture {
 	p := Posture{
 		Service: g.Service.Name, ResourceID: g.Service.ResourceID, Plan: g.Plan, NewestGood: s.NewestGood, RPOSeconds: g.RPO.Seconds(),
 		LastEnded: s.LastOutcome, Active: g.Active.Name, Pairs: g.Pairs, LastRestore: s.LastRestore,
-		SurvivesPrimaryLoss: Survives(g.Active.Name, region, g.Places), LastDrill: s.LastDrill, Proof: s.Proof,
+		SurvivesPrimaryLoss: Survives(g.Active.Name, region, g.Places), LastDrill: g.Owner.LastDrill, Proof: g.Owner.Proof,
 	}
 	p.Colocated = p.SurvivesPrimaryLoss.Survives == Not && !g.Active.Is(g.Service.Name)
-	if s.NewestGood.ID == "" {
+	if g.Unread != "" {
+		p.Why = append(p.Why, "its records cannot be read: "+g.Unread)
+	} else if s.NewestGood.ID == "" {
 		p.Why = append(p.Why, fmt.Sprintf("%s has no good recovery point", g.Active.Name))
-	} else {
+	}
+	if s.NewestGood.ID != "" {
 		age := now.Sub(s.NewestGood.At())
 		p.AgeSeconds = age.Round(time.Second).Seconds()
 		if age > g.RPO {

@@ -1,6 +1,7 @@
 package dr
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -104,13 +105,25 @@ func (op Operation) Source() string {
 	return op.Recovery.Intent.Source.Name
 }
 
-// restored is the leg that overwrote, or perhaps overwrote, the service; nil: none did.
-func (op Operation) restored() *Leg {
+// Overrides tells whether the caller has said that a check may fail.
+func (op Operation) Overrides(check string) bool {
+	return op.Recovery != nil && slices.Contains(op.Recovery.Intent.Overrides, check)
+}
+
+// touched is the leg that ARM was asked to overwrite the service with, however that ended; nil: it was not.
+func (op Operation) touched() *Leg {
 	for i := range op.Legs {
-		leg := &op.Legs[i]
-		if leg.Verb == VerbRestore && (leg.Outcome == Succeeded || leg.Outcome == Unknown) && (leg.Attempt > 0 || leg.Adopted != "") {
+		if leg := &op.Legs[i]; leg.Verb == VerbRestore && leg.Outcome != Rejected && (leg.Attempt > 0 || leg.Adopted != "") {
 			return leg
 		}
+	}
+	return nil
+}
+
+// restored is the leg that overwrote, or perhaps overwrote, the service; nil: none did.
+func (op Operation) restored() *Leg {
+	if leg := op.touched(); leg != nil && (leg.Outcome == Succeeded || leg.Outcome == Unknown) {
+		return leg
 	}
 	return nil
 }

@@ -12,12 +12,12 @@ func awaited(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 		op.bind(in.Point)
 		return op, Action{Do: Prepare}
 	case in.Verdict != No && now.Before(f.Until):
-		op.Waiting = "the final backup " + f.Operation + " is not done: " + in.why()
+		op.Waiting = "the final backup " + f.Operation + " is not done: " + in.Why()
 		return op, Action{Do: Sleep, At: earlier(now.Add(t.VerifyAgain), f.Until)}
 	case in.Verdict == No:
-		f.Outcome, f.Reason = Failed, in.why()
+		f.Outcome, f.Reason = Failed, in.Why()
 	default:
-		f.Outcome, f.Reason = Unknown, "not done within "+time.Duration(op.Recovery.Intent.MaxWait).String()+": "+in.why()
+		f.Outcome, f.Reason = Unknown, "not done within "+time.Duration(op.Recovery.Intent.MaxWait).String()+": "+in.Why()
 	}
 	if op.Recovery.Intent.Final == FinalRequire {
 		return op.end(Rejected, Failure("FinalBackupNotGood", "the final backup of "+op.Source()+" is required but did not succeed ("+f.Reason+"); "+op.Service+" was not touched"), now)
@@ -37,7 +37,7 @@ func earlier(a, b time.Time) time.Time {
 func (op Operation) adopt(in Input, now time.Time) (Operation, Action) {
 	op.progress(Running)
 	leg := op.Leg()
-	leg.Adopted, leg.Location, leg.PostedAt, leg.Before = in.Adopted, in.Location, now, in.Service
+	leg.Adopted, leg.Location, leg.PostedAt, leg.Before = in.Adopted, in.Location, in.PostedAt, in.Service
 	leg.Deadline = now.Add(time.Duration(leg.Within))
 	op.note(now, "operation "+in.Adopted+" already restores "+leg.Point+" into "+leg.Service+": following that restore")
 	return op, Action{Do: Check, Location: leg.Location}
@@ -47,7 +47,7 @@ func (op Operation) adopt(in Input, now time.Time) (Operation, Action) {
 func (op Operation) disown(t Timing, in Input, now time.Time) (Operation, Action) {
 	op.progress(Queued)
 	leg := op.Leg()
-	op.note(now, "the restore of operation "+leg.Adopted+" has failed ("+in.why()+"): doing it again")
+	op.note(now, "the restore of operation "+leg.Adopted+" has failed ("+in.Why()+"): doing it again")
 	leg.Adopted, leg.Location, leg.PostedAt, leg.Before = "", "", time.Time{}, ServiceView{}
 	return op, Action{Do: Sleep, At: now.Add(t.VerifyAgain)}
 }
@@ -61,13 +61,19 @@ func unprepared(leg Leg) *Error {
 	return Failure("SafetyBackupNotGood", "the safety backup of "+leg.Service+" ended "+why+"; the instance was not overwritten. With safetyBackup false it is overwritten without one")
 }
 
-// Abandon gives an operation up for a person who asks for it: our lock is freed, and ARM may still be at work. It tells false for one that is done.
-func Abandon(op Operation, by, reason string, now time.Time) (Operation, bool) {
-	if op.Phase == Done {
-		return op, false
+// Abandon gives an operation up for a person who asks for it: our lock is freed, and ARM may still be at work. It refuses for one that is done, and while
+// a POST may be on its way: what came next could meet it.
+func Abandon(op Operation, by, reason string, now time.Time) (Operation, *Error) {
+	switch leg := op.Leg(); {
+	case op.Phase == Done:
+		return op, Failure("Ended", "operation "+op.ID+" has ended already: "+string(op.Outcome))
+	case op.Phase == Starting && now.Before(leg.Claim.Until):
+		return op, Failure("PostOnItsWay", "a POST may be on its way to ARM; try again after "+leg.Claim.Until.UTC().Format(time.RFC3339))
 	}
 	op = op.clone()
-	outcome, text := Rejected, "abandoned by "+by+" before anything was asked of ARM"
+	leg := op.Leg()
+	last := op.Legs[len(op.Legs)-1]
+	outcome, text := Rejected, "abandoned by "+by+" before ARM had taken on the "+string(last.Verb)+" of "+op.Service
 	if op.Phase != Queued {
 		outcome, text = Unknown, "abandoned by "+by+": ARM may still be at work on "+op.Service+"; look at it before anything else is started there"
 	}
@@ -75,17 +81,10 @@ func Abandon(op Operation, by, reason string, now time.Time) (Operation, bool) {
 		text += " (" + reason + ")"
 	}
 	why := Failure("Abandoned", text)
-	leg := op.Leg()
 	leg.Outcome, leg.Error, leg.EndedAt = outcome, why, now
 	op.progress(Done)
 	op.Outcome, op.Error, op.EndedAt = outcome, why, now
-	return op, true
-}
-
-// Refuse ends an operation whose plan does not pass before anything was begun.
-func Refuse(op Operation, why *Error, now time.Time) Operation {
-	op, _ = op.clone().end(Rejected, why, now)
-	return op
+	return op, nil
 }
 
 // Same tells whether an operation that wants to restore can as well follow other, which does the very same already.
@@ -102,20 +101,10 @@ func Planned(op Operation, plan Plan) Operation {
 	if plan.Point != nil {
 		op.bind(plan.Point)
 	}
-	if use, why := plan.finalBackup(); op.Recovery.Intent.Final == FinalAuto && !use {
-		op.Recovery.Final.Outcome, op.Recovery.Final.Reason = Rejected, why
+	if op.Recovery.Intent.Final == FinalAuto && !plan.Final.Use {
+		op.Recovery.Final.Outcome, op.Recovery.Final.Reason = Rejected, "no final backup is taken: "+plan.Final.Why
 	}
 	return op
-}
-
-// finalBackup is what the plan found about the last backup of the source.
-func (p Plan) finalBackup() (use bool, why string) {
-	for _, c := range p.Checks {
-		if c.Name == "finalBackup" {
-			return c.Result == Pass, c.Detail
-		}
-	}
-	return true, ""
 }
 
 // Because tells in an error that the approved plan no longer holds. An operation that nobody approved has none.
@@ -126,4 +115,10 @@ func (e *Error) Because(approved *Plan) *Error {
 	out := *e
 	out.Message = "things have changed since the plan of " + approved.MadeAt.UTC().Format(time.RFC3339) + ": " + e.Message
 	return &out
+}
+
+// Refuse ends an operation whose plan does not pass before anything was begun.
+func Refuse(op Operation, why *Error, now time.Time) Operation {
+	op, _ = op.clone().end(Rejected, why, now)
+	return op
 }

@@ -34,7 +34,7 @@ func withFinal(mode FinalMode) func(*Operation) {
 }
 
 var (
-	adopts   = says(Lock, Answer{Verdict: Still, Adopted: "other", Location: "https://arm/other", Service: idle})
+	adopts   = says(Lock, Answer{Verdict: Still, PostedAt: t0, Adopted: "other", Location: "https://arm/other", Service: idle})
 	settled  = says(Verify, Answer{Verdict: OK, Service: idle, Gateways: []Gateway{{URL: "https://g", Status: 200}}})
 	running2 = says(Await, Answer{Verdict: Still, Reason: "running"})
 )
@@ -77,6 +77,10 @@ func TestStepOfWhatRestores(t *testing.T) {
 		"nor when it could not be begun":          {newRestore(withSafety), []said{knocks(31 * time.Minute)}, Done, Finish, 0, Rejected, "NotStartedInTime"},
 		"its Location is not the restore's":       {newRestore(withSafety), append(begun, knocks(time.Minute), finished, found, locks, ready, said{time.Second, Input{Wake: Wake{Leg: 0, Attempt: 1, Location: "https://arm/1"}}}), Starting, Sleep, 6*time.Minute - time.Second, "", ""},
 		"the restore's own Location repairs it":   {newRestore(withSafety), append(begun, knocks(time.Minute), finished, found, locks, ready, said{time.Second, Input{Wake: Wake{Leg: 1, Attempt: 1, Location: "https://arm/2"}}}), Running, Check, 0, "", ""},
+		"nothing is overwritten hours later":      {newRestore(withSafety), append(begun, knocks(31*time.Minute), finished, found), Done, Finish, 0, Rejected, "NotStartedInTime"},
+		"a restore done again is polled anew":     {newRestore(nil), []said{knocks(0), adopts, refused, knocks(5 * time.Minute), refused, knocks(6 * time.Minute), refused, armFails, knocks(time.Minute), locks, ready, accepted, knocks(time.Minute)}, Running, Check, 0, "", ""},
+		"its wait leaves time for the restore":    {newRestore(withFinal(FinalAuto)), []said{knocks(25 * time.Minute), locks, running2, knocks(4 * time.Minute), locks, running2}, Queued, Prepare, 0, "", "without a final backup"},
+		"a dead letter is no failure of ARM":      {newRestore(withSafety), []said{{0, Input{Buried: true, Answer: Answer{Error: Failure("DeadLettered", "x")}}}}, Done, Finish, 0, Rejected, "DeadLettered"},
 		"a final backup is asked for first":       {newRestore(withFinal(FinalAuto)), []said{knocks(0), locks}, Queued, Await, 0, "", ""},
 		"it is waited for":                        {newRestore(withFinal(FinalAuto)), []said{knocks(0), locks, running2}, Queued, Sleep, 15 * time.Second, "", ""},
 		"and used":                                {newRestore(withFinal(FinalAuto)), []said{knocks(0), locks, says(Await, Answer{Verdict: OK, Point: &newer})}, Queued, Prepare, 0, "", ""},
@@ -121,21 +125,30 @@ func TestTheFinalBackupIsWhatIsRestored(t *testing.T) {
 func TestAbandoning(t *testing.T) {
 	begun := []said{knocks(0), locks, ready}
 	for name, tc := range map[string]struct {
+		op      Operation
 		script  []said
-		outcome Outcome
+		outcome Outcome // empty: refused
 		says    string
 	}{
-		"nothing was asked of ARM":       {[]said{knocks(0)}, Rejected, "before anything"},
-		"a POST may have been heard":     {begun, Unknown, "ARM may still be at work"},
-		"ARM is at work":                 {append(begun, accepted), Unknown, "ARM may still be at work"},
-		"a throttled POST was not taken": {append(begun, says(Start, Answer{Verdict: Later})), Rejected, "before anything"},
+		"nothing was asked of ARM":       {newRestore(nil), []said{knocks(0)}, Rejected, "before ARM had taken on the restore of contoso-us"},
+		"a POST may be on its way":       {newRestore(nil), begun, "", "try again after 2026-01-05T03:01:00Z"},
+		"a POST may have been heard":     {newRestore(nil), append(begun, knocks(time.Minute)), Unknown, "ARM may still be at work"},
+		"ARM is at work":                 {newRestore(nil), append(begun, accepted), Unknown, "ARM may still be at work"},
+		"a throttled POST was not taken": {newRestore(nil), append(begun, says(Start, Answer{Verdict: Later})), Rejected, "before ARM had taken on the restore"},
+		"after the safety backup":        {newRestore(withSafety), append(begun, accepted, knocks(time.Minute), finished, found), Rejected, "before ARM had taken on the restore"},
 	} {
-		op, _, now := play(newRestore(nil), tc.script...)
-		next, ok := Abandon(op, "ann", "wrong region", now)
-		if !ok || next.Phase != Done || next.Outcome != tc.outcome || !strings.Contains(next.Error.Message, tc.says) || !strings.Contains(next.Error.Message, "ann") || op.Phase == Done {
-			t.Errorf("%s: %v %s %v", name, ok, next.Outcome, next.Error)
+		op, _, now := play(tc.op, tc.script...)
+		next, refusal := Abandon(op, "ann", "wrong region", now)
+		if tc.outcome == "" {
+			if refusal == nil || !strings.Contains(refusal.Message, tc.says) || next.Phase == Done {
+				t.Errorf("%s: %v %s", name, refusal, next.Phase)
+			}
+			continue
 		}
-		if _, again := Abandon(next, "ann", "", now); again {
+		if refusal != nil || next.Phase != Done || next.Outcome != tc.outcome || !strings.Contains(next.Error.Message, tc.says) || !strings.Contains(next.Error.Message, "ann") || op.Phase == Done {
+			t.Errorf("%s: %v %s %v", name, refusal, next.Outcome, next.Error)
+		}
+		if _, again := Abandon(next, "ann", "", now); again == nil {
 			t.Errorf("%s: abandoned twice", name)
 		}
 	}
@@ -194,8 +207,23 @@ func TestThePairOfAFailover(t *testing.T) {
 	if _, refusal := p.Admit(warm); refusal != nil {
 		t.Errorf("a warm sync before any failover: %v", refusal)
 	}
+	syncing, _ := p.Admit(warm)
+	if _, refusal := syncing.Rearm(Rearm{Active: "contoso-us"}, t0); refusal == nil || refusal.Code != "SyncInProgress" {
+		t.Errorf("what a warm sync overwrites is declared active: %v", refusal)
+	}
+	if _, refusal := syncing.Rearm(Rearm{Active: "contoso-eu"}, t0); refusal != nil {
+		t.Errorf("what it takes from: %v", refusal)
+	}
+	if after, _ := syncing.After(end(warm, Succeeded)); after.Syncing != "" {
+		t.Errorf("the sync is done: %+v", after)
+	}
 	if _, refusal := begun.Admit(warm); refusal == nil {
 		t.Error("a warm sync goes on during a failover")
+	}
+	synced := p
+	synced.Standby, synced.StandbyAt = PointRef{ID: "x", CreatedAt: t0}, t0
+	if broken, _ := synced.After(end(warm, Failed)); broken.Standby != (PointRef{}) {
+		t.Errorf("after a restore that failed the standby still passes for what it held: %+v", broken)
 	}
 	returning, refusal := failedOver.Admit(back)
 	if refusal != nil {

@@ -158,7 +158,7 @@ func (s ServiceState) After(op Operation, service string) (ServiceState, bool) {
 		}
 		s.overwritten(op)
 	}
-	if op.Kind == KindDrill && op.Source() == service {
+	if op.Kind == KindDrill {
 		s.drilled(op, ended)
 	}
 	return s, s != before
@@ -222,13 +222,16 @@ func (leg *Leg) begun() time.Time {
 	return leg.PostedAt
 }
 
+// drilled takes in a drill of the service's backups. What is proven is the instance that the recovery point was taken of: another one may have been
+// restored from it, and be the active one now.
 func (s *ServiceState) drilled(op Operation, ended LastEnded) {
-	if op.EndedAt.After(s.LastDrill.EndedAt) {
+	b := op.Recovery.Bound
+	own := b != nil && strings.EqualFold(b.Service, s.Service)
+	if (own || op.Source() == s.Service) && op.EndedAt.After(s.LastDrill.EndedAt) {
 		s.LastDrill = ended
 	}
-	leg := op.restored()
-	if b := op.Recovery.Bound; op.Outcome == Succeeded && leg != nil && b != nil && op.EndedAt.After(s.Proof.At) {
+	if leg := op.restored(); own && op.Outcome == Succeeded && leg != nil && op.EndedAt.After(s.Proof.At) {
 		s.Proof = Proof{Operation: op.ID, At: op.EndedAt, Point: b.ID, PointCreatedAt: b.CreatedAt,
-			RecoverySeconds: op.EndedAt.Sub(leg.PostedAt).Round(time.Millisecond).Seconds()}
+			RecoverySeconds: op.EndedAt.Sub(leg.begun()).Round(time.Millisecond).Seconds()}
 	}
 }

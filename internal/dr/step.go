@@ -59,6 +59,7 @@ type Answer struct {
 	Point    *RecoveryPoint // Await: what the final backup left; Prepare: what is to be restored, where that was not bound before
 	Plan     *Plan          // Prepare: as it was found under the lock
 	Adopted  string         // Lock, with Still: the operation whose running restore of the same point is followed
+	PostedAt time.Time      // with Adopted: when that was POSTed
 }
 
 // Input is what Step hears: a knock (To is Nothing), or the answer to the action it asked for.
@@ -176,7 +177,8 @@ func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 	case OK:
 		if op.awaits() {
 			if f := &op.Recovery.Final; f.Until.IsZero() {
-				f.Until = now.Add(time.Duration(op.Recovery.Intent.MaxWait))
+				// There must be time left to begin the restore.
+				f.Until = earlier(now.Add(time.Duration(op.Recovery.Intent.MaxWait)), op.NotAfter.Add(-t.Busy))
 			}
 			return op, Action{Do: Await}
 		}
@@ -237,6 +239,7 @@ func (op Operation) intend(t Timing, in Input, now time.Time) (Operation, Action
 	leg.Claim = Claim{Nonce: in.Nonce, From: now, Until: now.Add(t.PostWindow)}
 	leg.Before = in.Service
 	leg.LookedAt, leg.IdleLooks, leg.CleanLooks, leg.SawBusy = time.Time{}, 0, 0, false
+	leg.Blind, leg.BlindSince = 0, time.Time{}
 	if leg.Lost == 0 { // a repeated POST gets no more time than the first
 		leg.Deadline = now.Add(time.Duration(leg.Within))
 	}
@@ -258,7 +261,7 @@ func started(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 		return op.end(Failed, in.Error, now)
 	}
 	// Lost; or a no that may come from our own earlier attempt, which then runs.
-	op.note(now, fmt.Sprintf("the answer to POST attempt %d does not say whether it was taken: %s", leg.Attempt, in.why()))
+	op.note(now, fmt.Sprintf("the answer to POST attempt %d does not say whether it was taken: %s", leg.Attempt, in.Why()))
 	return op, Action{Do: Sleep, At: leg.Claim.Until.Add(t.Settle)}
 }
 
@@ -266,7 +269,7 @@ func started(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 func checked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	leg := op.Leg()
 	if in.Verdict != No && in.Verdict != OK && !now.Before(leg.Deadline) { // ARM had its last chance to say how it ended
-		op.note(now, strings.TrimSpace(fmt.Sprintf("asked once more past the deadline, ARM said: %s %s", in.Verdict, in.why())))
+		op.note(now, strings.TrimSpace(fmt.Sprintf("asked once more past the deadline, ARM said: %s %s", in.Verdict, in.Why())))
 		return op, Action{Do: Look}
 	}
 	next := Action{Do: Sleep, At: NextPoll(now, leg.PostedAt, in.Retry, verbs[leg.Verb].stretch), Location: in.Location}
@@ -282,7 +285,7 @@ func checked(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 		if leg.Blind++; leg.Blind == 1 {
 			leg.BlindSince = now
 		}
-		op.note(now, "ARM does not show the operation: "+in.why())
+		op.note(now, "ARM does not show the operation: "+in.Why())
 		return op, next
 	case No:
 		if leg.Adopted != "" {
@@ -309,7 +312,7 @@ func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 	case in.Verdict == No, in.Verdict == Still && waited < t.Verify:
 		return op, Action{Do: Sleep, At: now.Add(t.VerifyAgain)}
 	case waited >= t.Verify:
-		return op.end(Unknown, Failure("NotVerified", fmt.Sprintf("ARM called it finished, but for %s nobody could look at the result: %s", t.Verify, in.why())), now)
+		return op.end(Unknown, Failure("NotVerified", fmt.Sprintf("ARM called it finished, but for %s nobody could look at the result: %s", t.Verify, in.Why())), now)
 	}
 	return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.Outage(in.Wake.Try))), Try: in.Wake.Try + 1}
 }
@@ -317,9 +320,12 @@ func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 // unearth handles a knock whose message had died: its reason is kept, and the operation goes on under a new epoch.
 func unearth(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	if op.Phase == Queued && op.Leg().Attempt == 0 {
+		if op.Recovery != nil { // ARM was not asked to overwrite anything
+			return op.end(Rejected, in.Error, now)
+		}
 		return op.end(Failed, in.Error, now)
 	}
-	op.note(now, in.why())
+	op.note(now, in.Why())
 	op.Epoch++
 	return op, Action{Do: Sleep, At: now.Add(t.OutageMost)}
 }
@@ -340,11 +346,14 @@ func (op *Operation) progress(to Phase) { op.Phase, op.Strikes, op.Waiting = to,
 func (op Operation) end(outcome Outcome, reason *Error, now time.Time) (Operation, Action) {
 	leg := op.Leg()
 	leg.Outcome, leg.Error, leg.EndedAt = outcome, reason, now
-	if more := op.Step+1 < len(op.Legs); more && (outcome == Succeeded || leg.MayFail) {
+	switch more := op.Step+1 < len(op.Legs); {
+	case more && outcome == Succeeded && !now.After(op.NotAfter):
 		op.Step++
 		op.progress(Queued)
 		return op, Action{Do: Lock}
-	} else if more && outcome != Rejected { // what the operation is for was never begun
+	case more && outcome == Succeeded: // what was confirmed never starts hours later
+		outcome, reason = Rejected, Failure("NotStartedInTime", notStarted(op))
+	case more && outcome != Rejected: // what the operation is for was never begun
 		outcome, reason = Rejected, unprepared(*leg)
 	}
 	op.progress(Done)
@@ -352,7 +361,8 @@ func (op Operation) end(outcome Outcome, reason *Error, now time.Time) (Operatio
 	return op, Action{Do: Finish}
 }
 
-func (a Answer) why() string {
+// Why is the reason of an answer, in ARM's words if it has them.
+func (a Answer) Why() string {
 	if a.Error != nil {
 		return a.Error.String()
 	}

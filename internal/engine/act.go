@@ -44,15 +44,19 @@ func (e *Engine) behind(ctx context.Context, op dr.Operation, holder string) (dr
 	if err != nil && !illegible(err) && !errors.Is(err, ErrNotFound) {
 		return dr.Answer{}, err
 	}
-	if err == nil && dr.Same(op, other) {
-		a, err := e.admit(ctx, op)
-		if err == nil && a.Verdict == dr.OK {
-			leg := other.Leg()
-			a = dr.Answer{Verdict: dr.Still, Adopted: other.ID, Location: leg.Location, Service: leg.Before}
-		}
-		return a, err
+	// Also when it follows: whoever had the lock next would work on the service before this operation has seen that it is well again.
+	if err := e.Store.Reserve(ctx, op.Service, holder, op.ID); err != nil {
+		return dr.Answer{}, err
 	}
-	return wait, e.Store.Reserve(ctx, op.Service, holder, op.ID)
+	if err != nil || !dr.Same(op, other) {
+		return wait, nil
+	}
+	a, err := e.admit(ctx, op)
+	if err == nil && a.Verdict == dr.OK {
+		leg := other.Leg()
+		a = dr.Answer{Verdict: dr.Still, Adopted: other.ID, Location: leg.Location, PostedAt: leg.PostedAt, Service: leg.Before}
+	}
+	return a, err
 }
 
 // inherit takes the lock over from an operation that is done, or that has no record: one that is at work has a record, for it was read before the lock was taken.
@@ -76,8 +80,8 @@ func (e *Engine) prepare(ctx context.Context, op dr.Operation) dr.Answer {
 	if a.Verdict != dr.OK {
 		return a
 	}
-	for _, refusal := range []*dr.Error{dr.SupportsBackup(a.Service), dr.AcceptsVersion(a.Service, e.APIVersion)} {
-		if refusal != nil {
+	for check, refusal := range map[string]*dr.Error{"tier": dr.SupportsBackup(a.Service), "apiVersion": dr.AcceptsVersion(a.Service, e.APIVersion)} {
+		if refusal != nil && !op.Overrides(check) {
 			return dr.Answer{Verdict: dr.No, Error: refusal}
 		}
 	}

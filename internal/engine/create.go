@@ -17,6 +17,9 @@ func (e *Engine) Backup(ctx context.Context, r Request) (dr.Operation, error) {
 	if !ok {
 		return dr.Operation{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.Fleet.names())
 	}
+	if m.drilled {
+		return dr.Operation{}, &Invalid{Field: "service", Detail: fmt.Sprintf("%s is a drill instance: a backup of it would be of whatever was drilled last", m.Name)}
+	}
 	return e.createFor(ctx, r, e.newBackup(dr.NewID(dr.KindBackup, now, "http", e.Nonce()), m, dr.TriggerHTTP, r, now))
 }
 

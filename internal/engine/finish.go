@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	"errors"
+	"slices"
 
 	"apim-dr/internal/dr"
 )
@@ -32,7 +32,10 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	}
 	e.Log.InfoContext(ctx, "result published", "kind", op.Kind, "outcome", op.Outcome)
 	if err := e.followUp(ctx, op); err != nil {
-		return err
+		if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
+			return err
+		}
+		e.Log.ErrorContext(ctx, "the standby could not be brought up to date; the next backup will", "error", err)
 	}
 	return e.Store.Unmark(ctx, op.ID)
 }
@@ -40,11 +43,12 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 // remember merges the outcome into what is kept between operations. What cannot be read there must not hold back the lock and the event: it can
 // be rebuilt.
 func (e *Engine) remember(ctx context.Context, op dr.Operation) error {
-	names := []string{op.Service}
-	if source := op.Source(); source != "" && source != op.Service {
-		names = append(names, source)
+	names := []string{op.Service, op.Source()}
+	if r := op.Recovery; r != nil && r.Bound != nil {
+		names = append(names, r.Bound.Service)
 	}
-	for _, name := range names {
+	slices.Sort(names)
+	for _, name := range slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" }) {
 		err := e.Store.MergeService(ctx, name, func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, name) })
 		if illegible(err) {
 			e.Log.ErrorContext(ctx, "what is remembered of the service cannot be merged; going on without", "about", name, "error", err)
@@ -56,7 +60,10 @@ func (e *Engine) remember(ctx context.Context, op dr.Operation) error {
 		return nil
 	}
 	if err := e.afterInPairs(ctx, op); err != nil {
-		return err
+		if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
+			return err
+		}
+		e.Log.ErrorContext(ctx, "the roles of the pair could not be recorded everywhere; going on without", "error", err)
 	}
 	if b := op.Recovery.Bound; b != nil {
 		if err := e.Store.Unpin(ctx, b.Service, b.ID, op.ID); err != nil && !illegible(err) {
@@ -72,36 +79,44 @@ func (e *Engine) followUp(ctx context.Context, op dr.Operation) error {
 		if p.State != dr.Good || p.Safety {
 			continue
 		}
-		for _, c := range e.Fleet.couples() {
-			target, ok := c.partner(p.Service)
-			if !ok || !c.warm {
-				continue
-			}
-			pair, err := e.pair(ctx, c)
-			switch {
-			case illegible(err):
+		for _, c := range e.Fleet.couplesWith(p.Service) {
+			k, err := e.known(ctx, c)
+			if illegible(err) {
 				e.Log.ErrorContext(ctx, "the record of the pair cannot be read; its standby is not kept up to date", "pair", c.name(), "error", err)
 				continue
-			case err != nil:
+			}
+			if err != nil {
 				return err
-			case !pair.IsActive(p.Service) || pair.Suspended || pair.BusyBy != "":
-				continue
 			}
-			if displaced, err := e.displaced(ctx, p.Service, c); err != nil {
-				return err
-			} else if displaced != nil {
-				continue
-			}
-			now := e.Now()
-			d := draft{
-				intent: dr.Intent{Kind: dr.KindRestore, Source: e.Fleet.named(p.Service), Target: target, Point: dr.Latest, Auto: true},
-				role:   dr.Follow, couple: c,
-			}
-			r := Request{RequestedBy: "warm standby of " + p.Service, Traceparent: op.Traceparent}
-			if _, err := e.createOnce(ctx, e.newRecovery(dr.WarmID(target.Name, p), d, dr.TriggerBackup, r, now), now); err != nil && !errors.Is(err, ErrExists) {
+			e.mendCopy(ctx, c, k)
+			if err := e.sync(ctx, c, k, p, op); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// sync creates the operation that restores a recovery point into the standby of a warm pair.
+func (e *Engine) sync(ctx context.Context, c couple, k known, p dr.RecoveryPoint, op dr.Operation) error {
+	if !c.warm || !k.IsActive(p.Service) || k.Suspended || k.BusyBy != "" {
+		return nil
+	}
+	if k.unseen != nil {
+		e.Log.WarnContext(ctx, "the copy of the pair's record cannot be read; its standby is not kept up to date now", "pair", c.name(), "error", k.unseen)
+		return nil
+	}
+	target, _ := c.partner(p.Service)
+	d := draft{
+		intent: dr.Intent{Kind: dr.KindRestore, Source: e.Fleet.named(p.Service), Target: target, Point: dr.Latest, Auto: true},
+		role:   dr.Follow, couple: c,
+	}
+	now := e.Now()
+	r := Request{RequestedBy: "warm standby of " + p.Service, Traceparent: op.Traceparent}
+	made := e.newRecovery(dr.WarmID(target.Name, p), d, dr.TriggerBackup, r, now)
+	if displaced, err := e.displaced(ctx, made, c); displaced != nil || err != nil {
+		return err
+	}
+	_, err := e.createOnce(ctx, made, now)
+	return err
 }

@@ -81,23 +81,24 @@ func (s Service) instance() dr.Instance {
 // stands by for.
 type member struct {
 	dr.Instance
-	plan Plan
+	plan    Plan
+	drilled bool // it is a drill instance and nothing else
 }
 
 // member finds an instance: a service first, then a secondary, then a drill instance.
 func (f Fleet) member(name string) (member, bool) {
 	if s, p, err := f.service(name); err == nil {
-		return member{s.instance(), p}, true
+		return member{Instance: s.instance(), plan: p}, true
 	}
 	for _, s := range f.Services {
 		p, _ := f.plan(s.Plan)
 		for _, sec := range s.Secondaries {
 			if sec.Is(name) {
-				return member{sec.Instance, p}, true
+				return member{Instance: sec.Instance, plan: p}, true
 			}
 		}
 		if s.Drill != nil && s.Drill.Is(name) {
-			return member{*s.Drill, p}, true
+			return member{Instance: *s.Drill, plan: p, drilled: true}, true
 		}
 	}
 	return member{}, false
@@ -119,8 +120,8 @@ func (f Fleet) partners(name string) []dr.Instance {
 			list = append(list, sec.Instance)
 		}
 	}
-	for _, c := range f.couples() {
-		if p, ok := c.partner(name); ok && !slices.ContainsFunc(list, func(i dr.Instance) bool { return i.Is(p.Name) }) {
+	for _, c := range f.couplesWith(name) {
+		if p, _ := c.partner(name); !slices.ContainsFunc(list, func(i dr.Instance) bool { return i.Is(p.Name) }) {
 			list = append(list, p)
 		}
 	}
@@ -136,11 +137,19 @@ func (f Fleet) Backups(name string) []dr.Storage {
 			list = append(list, m.plan.Storage)
 		}
 	}
-	add(name)
-	for _, p := range f.partners(name) {
-		add(p.Name)
+	for _, name := range f.Around(name) {
+		add(name)
 	}
 	return list
+}
+
+// Around names an instance and those it forms a pair with.
+func (f Fleet) Around(name string) []string {
+	names := []string{name}
+	for _, p := range f.partners(name) {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // access is how API Management reaches an account for backups; zero when it is not one of the fleet's.

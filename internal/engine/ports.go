@@ -119,7 +119,7 @@ type Vault interface {
 	Roles(ctx context.Context, s dr.Storage) ([]dr.Pair, error)
 	// Role reads one of them; ErrNotFound when there is none, or no container.
 	Role(ctx context.Context, s dr.Storage, name string) (dr.Pair, error)
-	// KeepRole writes the copy of the record of a pair; one whose ChangedAt is newer stays as it is.
+	// KeepRole writes the copy of the record of a pair; ErrConflict when the one that is there was changed later: it stays.
 	KeepRole(ctx context.Context, s dr.Storage, p dr.Pair) error
 }
 

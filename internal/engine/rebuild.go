@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"apim-dr/internal/dr"
@@ -19,9 +20,10 @@ type Rebuilt struct {
 }
 
 // Rebuild makes the catalog anew from what lies beside the backups in a container: recovery points, the newest good one of each service, and which
-// instance of each pair is active. What is recorded already stays unless it is older. It writes to the state storage only.
-func (e *Engine) Rebuild(ctx context.Context, s dr.Storage) (Rebuilt, error) {
-	r, err := e.rebuildPoints(ctx, s)
+// instance of each pair is active. What is recorded already stays unless it is older. It writes to the state storage only. Where services are named, the
+// recovery points of others are left out: a failover does not wait for those of a whole fleet.
+func (e *Engine) Rebuild(ctx context.Context, s dr.Storage, services ...string) (Rebuilt, error) {
+	r, err := e.rebuildPoints(ctx, s, services)
 	if err != nil {
 		return r, err
 	}
@@ -44,10 +46,16 @@ func (r *Rebuilt) bad(what string, why error) {
 }
 
 // rebuildPoints records the recovery points whose backup is there, and the newest good one of each service.
-func (e *Engine) rebuildPoints(ctx context.Context, s dr.Storage) (Rebuilt, error) {
+func (e *Engine) rebuildPoints(ctx context.Context, s dr.Storage, services []string) (Rebuilt, error) {
 	var r Rebuilt
 	var points []dr.RecoveryPoint
-	if err := e.Vault.Beside(ctx, s, func(p dr.RecoveryPoint) error { points = append(points, p); return nil }, r.bad); err != nil {
+	keep := func(p dr.RecoveryPoint) error {
+		if len(services) == 0 || slices.ContainsFunc(services, func(name string) bool { return strings.EqualFold(name, p.Service) }) {
+			points = append(points, p)
+		}
+		return nil
+	}
+	if err := e.Vault.Beside(ctx, s, keep, r.bad); err != nil {
 		return r, err
 	}
 	var mu sync.Mutex

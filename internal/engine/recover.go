@@ -33,7 +33,10 @@ func (e *Engine) Recover(ctx context.Context, r RecoverRequest) (Recovery, error
 	if err != nil {
 		return Recovery{}, err
 	}
-	d, plan := e.choose(ctx, drafts, r.Confirm)
+	d, plan, err := e.choose(ctx, drafts, r.Confirm)
+	if err != nil {
+		return Recovery{}, err
+	}
 	answer := Recovery{Plan: plan}
 	if r.DryRun {
 		return answer, nil
@@ -47,10 +50,13 @@ func (e *Engine) Recover(ctx context.Context, r RecoverRequest) (Recovery, error
 	if why := plan.Refusal(); why != nil {
 		op = dr.Refuse(op, why, e.Now())
 	}
-	if answer.Operation, err = e.createFor(ctx, r.Request, op); err == nil {
-		err = refused(plan)
+	if answer.Operation, err = e.createFor(ctx, r.Request, op); err != nil {
+		return answer, err
 	}
-	return answer, err
+	if was := answer.Operation.Recovery; was != nil && was.Plan != nil { // the same call may have got there first, with a plan of its own
+		answer.Plan = *was.Plan
+	}
+	return answer, refused(answer.Plan)
 }
 
 // replay finds the operation that an Idempotency-Key stands for already, before anything is looked at again: none when the ID is empty.
@@ -88,7 +94,7 @@ func refused(p dr.Plan) error {
 
 // drafts are the ways to do what was asked for, in the order in which they are tried.
 func (e *Engine) drafts(ctx context.Context, r RecoverRequest) ([]draft, error) {
-	if err := e.understands(r); err != nil {
+	if err := e.hasMeaning(r); err != nil {
 		return nil, err
 	}
 	i := dr.Intent{Kind: r.Kind, Point: r.Point, Safety: r.Safety, Final: r.Final, MaxWait: r.MaxWait, Overrides: r.Overrides}
@@ -149,13 +155,20 @@ var draftsOf = map[dr.Kind]func(context.Context, *Engine, RecoverRequest, dr.Int
 
 // drillOf proves the backups of the instance that serves production now.
 func (e *Engine) drillOf(ctx context.Context, s Service, i dr.Intent) (draft, error) {
-	active, err := e.active(ctx, s)
+	active, _, err := e.active(ctx, s)
 	i.Kind, i.Source, i.Target, i.Auto = dr.KindDrill, active, *s.Drill, true
 	return draft{intent: i}, err
 }
 
-// understands refuses values that have no meaning; the callers check their shape.
-func (e *Engine) understands(r RecoverRequest) error {
+// Understands tells what in a request makes no sense in this fleet, without looking at anything outside it for a failover or a restore. *Invalid,
+// ErrUnknownService.
+func (e *Engine) Understands(ctx context.Context, r RecoverRequest) error {
+	_, err := e.drafts(ctx, r)
+	return err
+}
+
+// hasMeaning refuses values that mean nothing; the callers check their shape.
+func (e *Engine) hasMeaning(r RecoverRequest) error {
 	if draftsOf[r.Kind] == nil {
 		return &Invalid{Field: "kind", Detail: fmt.Sprintf("%q; accepted: restore, failover, drill", r.Kind)}
 	}
@@ -175,22 +188,33 @@ func (e *Engine) understands(r RecoverRequest) error {
 	return nil
 }
 
-// choose plans the drafts in turn and returns the first whose plan passes; when none does, the one that the caller confirmed, or else the first.
-func (e *Engine) choose(ctx context.Context, drafts []draft, confirm string) (draft, dr.Plan) {
+// choose plans the drafts in turn and returns the first whose plan passes with its target in sight; when there is none, one that passes, or the one that
+// the caller confirmed, or else the first.
+func (e *Engine) choose(ctx context.Context, drafts []draft, confirm string) (draft, dr.Plan, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Survey)
 	defer cancel()
-	var first draft
-	var plan dr.Plan
+	best, rank := 0, -1
+	plans := make([]dr.Plan, len(drafts))
 	for n, d := range drafts {
-		p := e.plan(ctx, d.intent)
-		if p.Refusal() == nil {
-			return d, p
+		p, err := e.plan(ctx, d.intent)
+		if err != nil {
+			return d, p, err
 		}
-		if n == 0 || d.intent.Target.Is(confirm) {
-			first, plan = d, p
+		plans[n] = p
+		now := 0
+		switch passes := p.Refusal() == nil; {
+		case passes && p.Sees():
+			return d, p, nil
+		case passes:
+			now = 2
+		case d.intent.Target.Is(confirm):
+			now = 1
+		}
+		if now > rank {
+			best, rank = n, now
 		}
 	}
-	return first, plan
+	return drafts[best], plans[best], nil
 }
 
 // newRecovery is the operation that carries out a draft.
@@ -202,7 +226,7 @@ func (e *Engine) newRecovery(id string, d draft, trigger dr.Trigger, r Request, 
 	op := dr.Operation{
 		V: dr.Version, Rev: 1, Writer: e.Nonce(), ID: id, Kind: i.Kind, Service: i.Target.Name, Plan: target.plan.Name, Trigger: trigger,
 		RequestedBy: r.RequestedBy, Reason: r.Reason, Traceparent: r.Traceparent,
-		CreatedAt: now, NotAfter: now.Add(e.Timing.RestoreWithin), Phase: dr.Queued,
+		CreatedAt: now, NotAfter: now.Add(e.begunWithin(i)), Phase: dr.Queued,
 		Recovery: &dr.Recovery{Intent: i, Role: d.role, Urgent: d.urgent},
 	}
 	if d.role != "" {
@@ -219,7 +243,16 @@ func (e *Engine) newRecovery(id string, d draft, trigger dr.Trigger, r Request, 
 	return op
 }
 
-// Abandon gives an operation up: its lock is freed, and ARM may still be at work. ErrNotFound, ErrEnded.
+// begunWithin is how long an operation may wait for its turn: what somebody has confirmed never starts hours later. What nobody stands by for takes the
+// newest good recovery point at its turn, and may wait as long as a backup.
+func (e *Engine) begunWithin(i dr.Intent) time.Duration {
+	if i.Auto {
+		return e.Timing.StartWithin
+	}
+	return e.Timing.RestoreWithin
+}
+
+// Abandon gives an operation up: its lock is freed, and ARM may still be at work. ErrNotFound, ErrEnded, *Refusal.
 func (e *Engine) Abandon(ctx context.Context, id, by, reason string) (dr.Operation, error) {
 	const tries = 20
 	for range tries {
@@ -228,9 +261,11 @@ func (e *Engine) Abandon(ctx context.Context, id, by, reason string) (dr.Operati
 			return op, err
 		}
 		ctx := about(ctx, op)
-		next, ok := dr.Abandon(op, by, reason, e.Now())
-		if !ok {
+		next, refusal := dr.Abandon(op, by, reason, e.Now())
+		if op.Phase == dr.Done {
 			return op, ErrEnded
+		} else if refusal != nil {
+			return op, &Refusal{refusal}
 		}
 		next.Rev, next.Writer = op.Rev+1, e.Nonce()
 		if _, err = e.Store.SaveOperation(ctx, next, etag); errors.Is(err, ErrConflict) {

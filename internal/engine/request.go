@@ -68,3 +68,8 @@ type Recovery struct {
 	Plan      dr.Plan
 	Operation dr.Operation // without an ID: there is none
 }
+
+// Refusal is a request that the state of things does not allow.
+type Refusal struct{ Why *dr.Error }
+
+func (e *Refusal) Error() string { return e.Why.String() }

@@ -33,7 +33,9 @@ func (e *Engine) prepareRestore(ctx context.Context, op dr.Operation) dr.Answer 
 	}
 	switch {
 	case f.Target.Verdict != dr.OK: // unknown does not block a plan, but what is about to be overwritten has to be seen
-		return dr.Answer{Verdict: dr.Later, Retry: f.Target.Retry, Reason: strings.TrimSpace(string("the target could not be read: " + f.Target.Reason))}
+		return dr.Answer{Verdict: dr.Later, Retry: f.Target.Retry, Reason: "the target could not be read: " + f.Target.Why()}
+	case r.Intent.Auto && len(f.Unread) > 0:
+		return dr.Answer{Verdict: dr.Later, Reason: "the roles could not be read of " + strings.Join(f.Unread, ", ")}
 	case !f.Target.Service.Idle():
 		return dr.Answer{Verdict: dr.Later, Reason: "the service is " + f.Target.Service.State}
 	}
@@ -66,7 +68,8 @@ func (e *Engine) superseded(ctx context.Context, op dr.Operation, point *dr.Reco
 	if op.Recovery.Role != dr.Follow || point == nil {
 		return nil
 	}
-	p, err := e.Store.Pair(ctx, op.Recovery.Pair)
+	c, _ := e.Fleet.couple(op.Source(), op.Service)
+	p, err := e.known(ctx, c)
 	if err != nil || p.Standby.ID == "" || p.Standby.CreatedAt.Before(point.CreatedAt) {
 		return nil
 	}

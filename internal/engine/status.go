@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"apim-dr/internal/dr"
 )
@@ -20,38 +21,30 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	for i := range at {
 		at[i] = i
 	}
-	err := each(at, func(i int) (err error) {
-		s.Services[i], err = e.posture(ctx, e.Fleet.Services[i])
-		return err
+	_ = each(at, func(i int) error {
+		s.Services[i] = e.posture(ctx, e.Fleet.Services[i])
+		return nil
 	})
-	return s, err
+	return s, ctx.Err()
 }
 
-func (e *Engine) posture(ctx context.Context, s Service) (dr.Posture, error) {
+// posture judges one service. What cannot be read is its reason not to count as protected: it must not hide the others.
+func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 	plan, _ := e.Fleet.plan(s.Plan)
-	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil, AllowColocated: s.AllowColocated}
+	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
 	g.Places = append(append(g.Places, e.Fleet.Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
 	var err error
-	if g.Active, err = e.active(ctx, s); err != nil {
-		return dr.Posture{}, err
+	if g.Active, g.Pairs, err = e.active(ctx, s); err == nil {
+		g.State, err = e.stateOf(ctx, g.Active.Name)
 	}
-	if g.State, err = e.stateOf(ctx, g.Active.Name); err != nil {
-		return dr.Posture{}, err
+	if g.Owner = g.State; err == nil && g.State.NewestGood.Service != "" {
+		g.Owner, err = e.stateOf(ctx, g.State.NewestGood.Service)
 	}
-	for _, c := range e.Fleet.couples() {
-		if !c.has(s.Name) {
-			continue
-		}
-		p, err := e.pair(ctx, c)
-		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) && !illegible(err) {
-			return dr.Posture{}, err
-		} else if illegible(err) {
-			e.Log.ErrorContext(ctx, "the record of a pair cannot be read", "pair", c.name(), "error", err)
-			continue
-		}
-		g.Pairs = append(g.Pairs, dr.PairView{Pair: p, Warm: c.warm})
+	if err != nil {
+		e.Log.WarnContext(ctx, "the state of a service could not be read", "about", s.Name, "error", err)
+		g.Unread = err.Error()
 	}
-	return dr.Assess(g, e.Now()), nil
+	return dr.Assess(g, e.Now())
 }
 
 func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, error) {
@@ -65,7 +58,12 @@ func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, 
 	return s, err
 }
 
-// RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some.
+// RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some; ErrUnknownService for one
+// that has none.
 func (e *Engine) RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error) {
-	return e.Store.Points(ctx, service)
+	points, err := e.Store.Points(ctx, service)
+	if _, ok := e.Fleet.member(service); err == nil && len(points) == 0 && !ok { // a misspelt name must not read as "no backups"
+		return nil, fmt.Errorf("%w: %q, and it has no recovery points; the fleet has %s", ErrUnknownService, service, e.Fleet.names())
+	}
+	return points, err
 }

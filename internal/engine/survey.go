@@ -10,8 +10,8 @@ import (
 	"apim-dr/internal/dr"
 )
 
-// plan finds out what a plan needs to know and makes it.
-func (e *Engine) plan(ctx context.Context, i dr.Intent) dr.Plan {
+// plan finds out what a plan needs to know and makes it. An error says that the recovery points could not be looked for: without them there is no plan.
+func (e *Engine) plan(ctx context.Context, i dr.Intent) (dr.Plan, error) {
 	var source dr.Answer
 	var wg sync.WaitGroup
 	if s := i.Source; !s.Is(i.Target.Name) && s.ResourceID != "" {
@@ -21,12 +21,9 @@ func (e *Engine) plan(ctx context.Context, i dr.Intent) dr.Plan {
 	}
 	point, err := e.point(ctx, i)
 	f := e.survey(ctx, i, point)
-	if err != nil {
-		f.PointError = err.Error()
-	}
 	wg.Wait()
 	f.Source = source
-	return dr.MakePlan(i, f, e.Now())
+	return dr.MakePlan(i, f, e.Now()), err
 }
 
 // point finds the recovery point that was asked for; nil when there is none. An error says only that it could not be looked for.
@@ -98,7 +95,8 @@ func (e *Engine) survey(ctx context.Context, i dr.Intent, point *dr.RecoveryPoin
 	wg.Go(func() {
 		f.Workspaces = within(ctx, e.Timing.Probe, func(ctx context.Context) int { return e.ARM.Workspaces(ctx, i.Target.ResourceID) })
 	})
-	wg.Go(func() { f.Pairs, f.Holder = e.rolesAround(ctx, i) })
+	wg.Go(func() { f.Pairs, f.Unread = e.rolesAround(ctx, i) })
+	wg.Go(func() { f.Holder = e.holder(ctx, i.Target.Name) })
 	if point != nil {
 		f.Access = e.Fleet.access(point.Storage.Account)
 		wg.Go(func() { e.lookAtBlob(ctx, *point, &f) })
@@ -131,24 +129,28 @@ func (e *Engine) lookAtBlob(ctx context.Context, p dr.RecoveryPoint, f *dr.Facts
 	}
 }
 
-// rolesAround reads the pairs that source and target belong to, and who works on the target. What cannot be read is left out.
-func (e *Engine) rolesAround(ctx context.Context, i dr.Intent) (pairs []dr.Pair, holder string) {
+// rolesAround reads the pairs that source and target belong to, and names those that cannot be read.
+func (e *Engine) rolesAround(ctx context.Context, i dr.Intent) (pairs []dr.Pair, unread []string) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Probe)
 	defer cancel()
-	for _, c := range e.Fleet.couples() {
-		if !c.has(i.Target.Name) && !c.has(i.Source.Name) {
-			continue
-		}
-		p, err := e.pair(ctx, c)
-		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) {
+	for _, c := range e.Fleet.couplesWith(i.Source.Name, i.Target.Name) {
+		k, err := e.known(ctx, c)
+		if err != nil {
 			e.Log.WarnContext(ctx, "the record of a pair could not be read", "pair", c.name(), "error", err)
+			unread = append(unread, c.name())
 			continue
 		}
-		pairs = append(pairs, p)
+		pairs = append(pairs, k.Pair)
 	}
-	holder, err := e.Store.Holder(ctx, i.Target.Name)
+	return pairs, unread
+}
+
+func (e *Engine) holder(ctx context.Context, service string) string {
+	ctx, cancel := context.WithTimeout(ctx, e.Timing.Probe)
+	defer cancel()
+	holder, err := e.Store.Holder(ctx, service)
 	if err != nil {
-		e.Log.WarnContext(ctx, "the lock could not be looked at", "service", i.Target.Name, "error", err)
+		e.Log.WarnContext(ctx, "the lock could not be looked at", "about", service, "error", err)
 	}
-	return pairs, holder
+	return holder
 }

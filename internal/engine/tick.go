@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,71 +19,104 @@ const drills = "~drills"
 
 // job is what a tick carries out: the backups of a plan, or the drills.
 type job struct {
+	kind     dr.Kind
 	name     string
-	kind     dr.Kind // of its operations
 	schedule dr.Schedule
-	spread   time.Duration
-	// work lists the operations of a tick.
-	work func(ctx context.Context, r Request, tick, now time.Time) ([]dr.Operation, error)
+	// work lists the operations of a tick. What could not be found out is an error beside those that could.
+	work func(ctx context.Context, r Request, tick, now time.Time) ([]turn, error)
+}
+
+// turn is an operation and when it begins.
+type turn struct {
+	dr.Operation
+	start time.Time
 }
 
 func (e *Engine) jobs() []job {
 	var list []job
 	for _, p := range e.Fleet.Plans {
-		list = append(list, job{name: p.Name, kind: dr.KindBackup, schedule: p.Schedule, spread: p.Spread, work: func(ctx context.Context, r Request, tick, now time.Time) ([]dr.Operation, error) {
+		list = append(list, job{kind: dr.KindBackup, name: p.Name, schedule: p.Schedule, work: func(ctx context.Context, r Request, tick, now time.Time) ([]turn, error) {
 			return e.backups(ctx, p, r, tick, now)
 		}})
 	}
 	if e.Fleet.Drills.String() != "" && slices.ContainsFunc(e.Fleet.Services, func(s Service) bool { return s.Drill != nil }) {
-		list = append(list, job{name: drills, kind: dr.KindDrill, schedule: e.Fleet.Drills, work: e.drills})
+		list = append(list, job{kind: dr.KindDrill, name: drills, schedule: e.Fleet.Drills, work: e.drills})
 	}
 	return list
 }
 
 // backups are those of a plan's services, and of its secondaries that have become the active instance and are no services themselves: what serves
 // production is backed up.
-func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.Time) ([]dr.Operation, error) {
-	var ops []dr.Operation
+func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.Time) ([]turn, error) {
+	var turns []turn
 	r.RequestedBy = "schedule " + p.Name
 	add := func(in dr.Instance) {
-		ops = append(ops, e.newBackup(dr.TickID(dr.KindBackup, p.Name, in.Name, tick), member{in, p}, dr.TriggerTimer, r, now))
+		op := e.newBackup(dr.TickID(dr.KindBackup, p.Name, in.Name, tick), member{Instance: in, plan: p}, dr.TriggerTimer, r, now)
+		turns = append(turns, turn{op, now.Add(stagger(op.Service, p.Spread))})
 	}
+	standbys := map[string]couple{} // of the plan's services, where they are none themselves
 	for _, s := range e.Fleet.Services {
-		if s.Plan == p.Name {
-			add(s.instance())
-		}
-	}
-	for _, c := range e.Fleet.couples() {
-		home, plan, err := e.Fleet.service(c.home.Name)
-		if _, _, listed := e.Fleet.service(c.other.Name); err != nil || plan.Name != p.Name || home.Plan != p.Name || listed == nil {
+		if s.Plan != p.Name {
 			continue
 		}
-		pair, err := e.pair(ctx, c)
-		if beside := (*besideError)(nil); err != nil && !errors.As(err, &beside) && !illegible(err) {
-			return nil, err
-		}
-		if pair.IsActive(c.other.Name) {
-			add(c.other)
+		add(s.instance())
+		for _, sec := range s.Secondaries {
+			if c, ok := e.Fleet.couple(s.Name, sec.Name); ok && !e.Fleet.listed(sec.Name) {
+				standbys[c.name()] = c
+			}
 		}
 	}
-	return ops, nil
+	var mu sync.Mutex
+	err := each(slices.Collect(maps.Values(standbys)), func(c couple) error {
+		k, err := e.known(ctx, c)
+		if illegible(err) { // told, since nobody backs it up
+			e.Log.ErrorContext(ctx, "the record of a pair cannot be read: if its standby is active, it is not backed up", "pair", c.name(), "error", err)
+			return nil
+		}
+		if err != nil || !k.IsActive(c.other.Name) {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		add(c.other)
+		return nil
+	})
+	return turns, err
 }
 
+// drillPause is left between the drills that share an instance: each overwrites it, and users report restores of half an hour and more.
+const drillPause = 45 * time.Minute
+
 // drills are those of the services that have a drill instance.
-func (e *Engine) drills(ctx context.Context, r Request, tick, now time.Time) ([]dr.Operation, error) {
-	var ops []dr.Operation
+func (e *Engine) drills(ctx context.Context, r Request, tick, now time.Time) ([]turn, error) {
 	r.RequestedBy = "drill schedule"
+	var drilled []Service
+	starts := map[string]time.Time{} // of the service
+	before := map[string]int{}       // drills on the instance
 	for _, s := range e.Fleet.Services {
-		if s.Drill == nil {
-			continue
+		if s.Drill != nil {
+			at := strings.ToLower(s.Drill.Name)
+			starts[s.Name] = now.Add(time.Duration(before[at]) * drillPause)
+			before[at]++
+			drilled = append(drilled, s)
 		}
+	}
+	var mu sync.Mutex
+	var turns []turn
+	err := each(drilled, func(s Service) error {
 		d, err := e.drillOf(ctx, s, dr.Intent{Point: dr.Latest})
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
-		ops = append(ops, e.newRecovery(dr.TickID(dr.KindDrill, drills, s.Name, tick), d, dr.TriggerTimer, r, now))
-	}
-	return ops, nil
+		start := starts[s.Name]
+		op := e.newRecovery(dr.TickID(dr.KindDrill, drills, s.Name, tick), d, dr.TriggerTimer, r, now)
+		op.NotAfter = op.NotAfter.Add(start.Sub(now))
+		mu.Lock()
+		defer mu.Unlock()
+		turns = append(turns, turn{op, start})
+		return nil
+	})
+	return turns, err
 }
 
 // SendTicks sends a tick message for each job of a kind whose time has come and was not carried out yet. The timer of one kind leaves the other
@@ -154,18 +188,15 @@ func (e *Engine) TickLater(ctx context.Context, t dr.Tick, cause error) error {
 	return nil
 }
 
+// createAll creates what it can; what could not be found out or created is tried again with the tick, which finds the others.
 func (e *Engine) createAll(ctx context.Context, j job, tick time.Time, traceparent string) error {
-	now := e.Now()
-	ops, err := j.work(ctx, Request{Traceparent: traceparent}, tick, now)
-	if err != nil {
-		return err
-	}
-	return each(ops, func(op dr.Operation) error {
-		if _, err := e.createOnce(ctx, op, now.Add(stagger(op.Service, j.spread))); err != nil {
-			return fmt.Errorf("service %s: %w", op.Service, err)
+	turns, err := j.work(ctx, Request{Traceparent: traceparent}, tick, e.Now())
+	return errors.Join(err, each(turns, func(t turn) error {
+		if _, err := e.createOnce(ctx, t.Operation, t.start); err != nil {
+			return fmt.Errorf("service %s: %w", t.Service, err)
 		}
 		return nil
-	})
+	}))
 }
 
 // each does something for all of a list, fanOut at a time, and returns what failed.

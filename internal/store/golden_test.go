@@ -92,7 +92,7 @@ func failedOver() dr.Operation {
 		V: dr.Version, Rev: 9, Writer: "nonce-9", ID: dr.NewID(dr.KindFailover, at(0), "golden"), Kind: dr.KindFailover, Service: target.Name,
 		Trigger: dr.TriggerHTTP, RequestedBy: "ann@contoso.com", Reason: "region down", CreatedAt: at(30), NotAfter: at(90), Phase: dr.Done, Step: 1, Yields: 1,
 		Legs: []dr.Leg{
-			{Verb: dr.VerbBackup, Service: target.Name, ResourceID: target.ResourceID, Storage: storage, Within: dr.Duration(time.Hour), MayFail: true, Safety: true,
+			{Verb: dr.VerbBackup, Service: target.Name, ResourceID: target.ResourceID, Storage: storage, Within: dr.Duration(time.Hour), Safety: true,
 				Outcome: dr.Rejected, Error: dr.Failure("NotStartedInTime", "busy"), EndedAt: at(35)},
 			{Verb: dr.VerbRestore, Service: target.Name, ResourceID: target.ResourceID, Storage: bound.Storage, Within: dr.Duration(12 * time.Hour), Point: bound.ID,
 				Adopted: id, PostedAt: at(36), Outcome: dr.Succeeded, EndedAt: at(60),
@@ -166,7 +166,7 @@ func goldens(t *testing.T) map[string][]byte {
 	take("service-proven", "services/contoso-eu")
 	no(s.MergePair(t.Context(), failover.Recovery.Pair, func(dr.Pair) (dr.Pair, bool) {
 		p := dr.NewPair("contoso-eu", "contoso-us")
-		p.BusyBy, p.Suspended, p.Before = failover.ID, true, true
+		p.BusyBy, p.Suspended, p.WasSuspended = failover.ID, true, true
 		p, _ = p.After(failover)
 		p.Standby, p.StandbyAt = dr.PointRef{ID: "x-s0-a1", Service: "contoso-us", CreatedAt: at(41)}, at(50)
 		return p, true

@@ -149,7 +149,7 @@ func (v *Vault) Role(ctx context.Context, s dr.Storage, name string) (dr.Pair, e
 	return p, in(s, err)
 }
 
-// KeepRole implements engine.Vault. A copy that cannot be read stays as it is: engine.ErrUnreadable, ErrNewer.
+// KeepRole implements engine.Vault. A copy that cannot be read, or that is newer, stays as it is: engine.ErrUnreadable, ErrNewer, ErrConflict.
 func (v *Vault) KeepRole(ctx context.Context, s dr.Storage, p dr.Pair) error {
 	c, err := v.container(s)
 	if err != nil {
@@ -159,9 +159,15 @@ func (v *Vault) KeepRole(ctx context.Context, s dr.Storage, p dr.Pair) error {
 	if err != nil {
 		return err
 	}
-	return in(s, updatePair(ctx, c, blob, name, func(kept dr.Pair) (dr.Pair, bool) {
-		return p, p != kept && !kept.ChangedAt.After(p.ChangedAt)
-	}))
+	newer := false
+	err = updatePair(ctx, c, blob, name, func(kept dr.Pair) (dr.Pair, bool) {
+		newer = kept.ChangedAt.After(p.ChangedAt)
+		return p, p != kept && !newer
+	})
+	if err == nil && newer {
+		err = fmt.Errorf("%w: %s there was changed later", engine.ErrConflict, blob)
+	}
+	return in(s, err)
 }
 
 // in says which container an error is about: there are many.
