@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"apim-dr/internal/standin/arm"
+	"apim-dr/internal/standin/devstack"
 )
 
 // moment is when the handler is killed, seen from one operation.
@@ -29,7 +30,7 @@ func TestKilled(t *testing.T) {
 			{service: "over-poll", over: true, prepare: secondPollHeld, when: polled, outcome: "succeeded", heard: 1},
 			// ARM holds the preflight's answer back.
 			{service: "kill-preflight", prepare: held(arm.Fault{Verb: arm.Read, Drop: arm.DropBefore}), when: func(t *testing.T, op operation) {
-				waitFor(t, "it is locked", func() bool { return blobExists(t, stack.State, "apim-dr", "locks/"+op.Service) })
+				waitFor(t, "it is locked", func() bool { return blobExists(t, stack.State, devstack.StateContainer, "locks/"+op.Service) })
 			}, outcome: "succeeded", heard: 1},
 			// The intent is saved, the POST reaches nobody.
 			{service: "kill-post", prepare: held(arm.Fault{Verb: arm.Backup, Drop: arm.DropBefore}), when: phaseSeen("starting"), outcome: "succeeded", heard: 1},
@@ -68,6 +69,9 @@ func TestKilled(t *testing.T) {
 			}
 			for i, m := range moments {
 				m.when(t, ops[i])
+				if name == "at work" && lines.has(`"msg":"phase"`, ops[i].ID, `"phase":"done"`) {
+					t.Logf("%s was over before the kill", m.service)
+				}
 			}
 			pid := stack.Host.PID()
 			if err := stack.Host.Kill(); err != nil {

@@ -90,8 +90,8 @@ func told(t *testing.T, id string) (operation, event) {
 			t.Fatalf("%v: %s", err, s.Body)
 		}
 	}
-	if want := "apimdr." + op.Kind + "." + op.Outcome; e.Type != want || e.Data.Outcome != op.Outcome || e.Data.Operation != id || e.Data.Service != op.Service ||
-		e.Subject != devstack.ResourceID(op.Service) || e.Data.RequestedBy != op.RequestedBy {
+	if d, want := e.Data, "apimdr."+op.Kind+"."+op.Outcome; e.Type != want || d.Outcome != op.Outcome || d.Operation != id || d.Service != op.Service ||
+		e.Subject != devstack.ResourceID(op.Service) || d.RequestedBy != op.RequestedBy {
 		t.Errorf("the event is not that of %s, %s: %+v", id, want, e)
 	}
 	if diff := cmp.Diff(op.Error, e.Data.Error); diff != "" {
@@ -201,25 +201,27 @@ func roles(t *testing.T, service, active string, suspended bool) {
 	}
 }
 
-// recorded counts the operations of today, apart from backups, that overwrite an instance or take the data of one.
+// recorded counts the operations, apart from backups, that overwrite an instance or take the data of one.
 func recorded(t *testing.T, names ...string) int {
 	t.Helper()
 	n := 0
-	for next := "/api/operations?limit=200"; next != ""; {
-		var page struct {
-			Operations []operation
-			NextLink   string
-		}
-		resp, body := get(t, next)
-		if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &page) != nil {
-			t.Fatalf("%s: %s %s", next, resp.Status, body)
-		}
-		for _, op := range page.Operations {
-			if op.Kind != "backup" && (slices.Contains(names, op.Service) || slices.Contains(names, op.Recovery.Source)) {
-				n++
+	for _, day := range []time.Time{time.Now(), time.Now().Add(-24 * time.Hour)} { // a run may see midnight
+		for next := "/api/operations?limit=200&day=" + day.UTC().Format(time.DateOnly); next != ""; {
+			var page struct {
+				Operations []operation
+				NextLink   string
 			}
+			resp, body := get(t, next)
+			if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &page) != nil {
+				t.Fatalf("%s: %s %s", next, resp.Status, body)
+			}
+			for _, op := range page.Operations {
+				if op.Kind != "backup" && (slices.Contains(names, op.Service) || slices.Contains(names, op.Recovery.Source)) {
+					n++
+				}
+			}
+			next = page.NextLink
 		}
-		next = page.NextLink
 	}
 	return n
 }
@@ -272,7 +274,9 @@ func age(t *testing.T, p dr.RecoveryPoint, by time.Duration) {
 	}
 	rewrite(t, stack.State, devstack.StateContainer, recordOf(p), older)
 	rewrite(t, stack.Backups, p.Storage.Container, beside(p), older)
-	rewrite(t, stack.State, devstack.StateContainer, "services/"+p.Service, func(s *dr.ServiceState) { s.NewestGood.CreatedAt = s.NewestGood.CreatedAt.Add(-by) })
+	rewrite(t, stack.State, devstack.StateContainer, "services/"+p.Service, func(s *dr.ServiceState) {
+		s.NewestGood.CreatedAt = s.NewestGood.CreatedAt.Add(-by)
+	})
 }
 
 func remove(t *testing.T, client *azblob.Client, container, name string) {

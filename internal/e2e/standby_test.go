@@ -85,8 +85,8 @@ func TestStatusAndRecoveryPointsHaveTheirShapes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.State != dr.Good || p.Service != service || p.ResourceID != devstack.ResourceID(service) || !p.ExpiresAt.Equal(p.CreatedAt.Add(dr.BackupLife)) || p.Bytes != *size.ContentLength ||
-		p.Storage.Container != devstack.BackupContainer || p.SKU != "Developer" || p.Capacity != 1 || p.Region == "" || p.Settings != nil || p.Colocated || p.Safety {
+	if p.State != dr.Good || p.Service != service || p.ResourceID != devstack.ResourceID(service) ||
+		!p.ExpiresAt.Equal(p.CreatedAt.Add(dr.BackupLife)) || p.Bytes != *size.ContentLength || p.Storage.Container != devstack.BackupContainer || p.SKU != "Developer" || p.Capacity != 1 || p.Region == "" || p.Settings != nil || p.Colocated || p.Safety {
 		t.Errorf("%+v", p)
 	}
 	if resp, body := get(t, "/api/recovery-points?service=contoso-asia"); resp.StatusCode != http.StatusOK || strings.TrimSpace(string(body)) != `{"recoveryPoints":[]}` {
@@ -97,8 +97,8 @@ func TestStatusAndRecoveryPointsHaveTheirShapes(t *testing.T) {
 	}
 
 	got := posture(t, service)
-	if !got.Protected || len(got.Why) != 0 || got.NewestGood.ID != newer || got.RPOSeconds != 26*3600 || got.Active != service || got.Plan != "nightly" || got.ResourceID != devstack.ResourceID(service) ||
-		got.LastEnded.Outcome != dr.Succeeded || got.SurvivesPrimaryLoss.Survives != dr.Yes || len(got.Pairs) != 0 || got.Proven || got.Unproven != "no drill instance is configured" {
+	if !got.Protected || len(got.Why) != 0 || got.NewestGood.ID != newer || got.RPOSeconds != 26*3600 || got.Active != service || got.Plan != "nightly" ||
+		got.ResourceID != devstack.ResourceID(service) || got.LastEnded.Outcome != dr.Succeeded || got.SurvivesPrimaryLoss.Survives != dr.Yes || len(got.Pairs) != 0 || got.Proven || got.Unproven != "no drill instance is configured" {
 		t.Errorf("%+v", got)
 	}
 	var status struct {

@@ -42,7 +42,8 @@ func TestFailoversBothWaysAtOnce(t *testing.T) {
 		t.Errorf("gateways: %+v", r.Gateways)
 	}
 	next, missing := strings.Join(r.NextSteps, "\n"), strings.Join(r.NotCovered, "\n")
-	if !strings.Contains(next, "point the DNS name api.contoso.com") || !strings.Contains(next, `"primary":"both-standby","target":"both","confirm":"both"`) || !strings.Contains(missing, "api.contoso.com") {
+	if !strings.Contains(next, "point the DNS name api.contoso.com") || !strings.Contains(next, `"primary":"both-standby","target":"both","confirm":"both"`) ||
+		!strings.Contains(missing, "api.contoso.com") {
 		t.Errorf("next steps: %s\nnot covered: %s", next, missing)
 	}
 

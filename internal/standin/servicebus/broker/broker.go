@@ -155,7 +155,7 @@ func (n *Namespace) Next() (time.Time, bool) {
 }
 
 // Advance does what is due by now, in order: scheduled messages become active, locks and
-// messages expire. Every other method that takes a time does this first.
+// messages expire. Every other method that takes a time does this too.
 func (n *Namespace) Advance(now time.Time) {
 	for len(n.due.items) > 0 && !n.due.items[0].due.After(now) {
 		m := n.due.pop()

@@ -108,6 +108,18 @@ func TestConsumersTakeTurns(t *testing.T) {
 	f.want(counts(q), "7 0 0")
 }
 
+// What becomes due at the very moment of a change of credit counts against the new credit, and is not kept for a consumer that takes nothing any more.
+func TestCreditCoversWhatBecomesDueAtItsMoment(t *testing.T) {
+	f := setup(t, []Queue{{Name: "q"}})
+	q, a := f.entity("q"), f.consumer()
+	q.SetCredit(at(0), a, 1)
+	q.Send(at(0), []Message{{ID: "1", EnqueueAt: at(1)}, {ID: "2", EnqueueAt: at(1)}, {ID: "3", EnqueueAt: at(1)}, {ID: "4", EnqueueAt: at(2)}})
+	q.SetCredit(at(1), a, 2)
+	f.want(f.ids(), "10 20")
+	q.SetCredit(at(2), a, 0)
+	f.want(f.ids(), "")
+}
+
 func TestLocksExpireToTheInstantAndMessagesReturnToTheirPlace(t *testing.T) {
 	f := setup(t, []Queue{{Name: "q", LockDuration: time.Minute}})
 	q, c := f.entity("q"), f.consumer()

@@ -17,14 +17,15 @@ type Consumer struct {
 	queued bool
 }
 
-// SetCredit tells how many more messages the consumer takes. Consumers with credit get
-// messages in turn.
+// SetCredit tells how many more messages the consumer takes, those that are due now
+// included: delivered before, they would not be counted. Consumers with credit get messages
+// in turn.
 func (e *Entity) SetCredit(now time.Time, c *Consumer, credit int) {
-	e.namespace.Advance(now)
 	if c.credit = credit; credit > 0 && !c.queued {
 		c.queued = true
 		e.waiting = append(e.waiting, c)
 	}
+	e.namespace.Advance(now)
 	e.dispatch(now)
 }
 
