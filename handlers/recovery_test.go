@@ -95,7 +95,7 @@ func restoring() dr.Operation {
 		Recovery: &dr.Recovery{
 			Intent: dr.Intent{Kind: dr.KindFailover, Source: dr.Instance{Name: "contoso-eu"}, Target: dr.Instance{Name: "contoso-us"}, Point: dr.Latest, Final: dr.FinalAuto},
 			Bound:  &dr.RecoveryPoint{ID: "point-1", Service: "contoso-eu", CreatedAt: at.Add(-time.Hour), Settings: &dr.Settings{}},
-			Plan:   &plan, Pair: "contoso-eu~contoso-us", Home: "contoso-eu", Role: dr.Switch,
+			Plan:   &plan, Pair: "contoso-eu~contoso-us", Role: dr.Switch,
 			Final: dr.Final{Operation: "20260105-backup-0123456789abcdef0123", Outcome: dr.Failed, Reason: "it does not answer"},
 		},
 	}

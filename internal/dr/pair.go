@@ -1,7 +1,6 @@
 package dr
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,8 +127,8 @@ func (p Pair) After(op Operation) (Pair, bool) {
 		switch op.Outcome {
 		case Succeeded:
 			p.Active, p.ChangedAt, p.By, p.Restored = op.Service, p.later(op.EndedAt), op.ID, restoredPoint(op, op.Service)
-			p.Suspended = !strings.EqualFold(op.Service, cmp.Or(r.Home, p.Home)) // the fleet may have been turned round since the record was made
-			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt                      // the instance that was left has gone its own way
+			p.Suspended = !strings.EqualFold(op.Service, p.Home)
+			p.Standby, p.StandbyAt = PointRef{}, op.EndedAt // the instance that was left has gone its own way
 		case Unknown: // perhaps it is overwritten: nothing automatic goes on before somebody has looked, nor by a stamp that knows it from the copy alone
 			p.ChangedAt, p.By = p.later(op.EndedAt), op.ID
 		default:

@@ -55,9 +55,8 @@ type Recovery struct {
 	Bound *RecoveryPoint `json:"bound,omitempty"`
 	// Plan is what the caller was shown or, where nobody asked, what was found when the work began.
 	Plan *Plan `json:"plan,omitempty"`
-	// Pair is the pair that the operation belongs to, Home its configured primary, Role what it does there.
+	// Pair is the pair that the operation belongs to, Role what it does there.
 	Pair string `json:"pair,omitempty"`
-	Home string `json:"home,omitempty"`
 	Role Role   `json:"role,omitempty"`
 	// Urgent: goes before other waiting work on its service, and follows a restore of the same point that already runs.
 	Urgent bool  `json:"urgent,omitempty"`

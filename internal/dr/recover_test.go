@@ -15,7 +15,7 @@ func newRestore(change func(*Operation)) Operation {
 		V: Version, Rev: 1, ID: NewID(KindFailover, t0, "test"), Kind: KindFailover, Service: "contoso-us", Trigger: TriggerHTTP,
 		CreatedAt: t0, NotAfter: t0.Add(30 * time.Minute), Phase: Queued,
 		Legs: []Leg{{Verb: VerbRestore, Service: "contoso-us", ResourceID: "/x/contoso-us", Within: Duration(12 * time.Hour)}},
-		Recovery: &Recovery{Urgent: true, Role: Switch, Pair: PairName("contoso-eu", "contoso-us"), Home: "contoso-eu",
+		Recovery: &Recovery{Urgent: true, Role: Switch, Pair: PairName("contoso-eu", "contoso-us"),
 			Intent: Intent{Kind: KindFailover, Source: Instance{Name: "contoso-eu"}, Target: Instance{Name: "contoso-us"}, Point: Latest, MaxWait: Duration(10 * time.Minute)}},
 	}
 	op.bind(&point)

@@ -183,7 +183,7 @@ func TestAbandoning(t *testing.T) {
 		waits(t, op.ID, "the service is Updating")
 		ask[operation](t, "/api/operations/"+op.ID+"/abandon", `{}`, http.StatusOK)
 		op, _ = ends(t, op.ID, "rejected", "Abandoned")
-		if op.Error.Message != "abandoned by http before anything was asked of ARM" {
+		if op.Error.Message != "abandoned by http before ARM had taken on the restore of "+standby(service) {
 			t.Errorf("%+v", op.Error)
 		}
 		untouched(t, standby(service))

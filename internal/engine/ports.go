@@ -49,7 +49,8 @@ type Store interface {
 	TakeOver(ctx context.Context, service, holder, operation, invocation string) (newHolder string, err error)
 	// Yield frees the lock if operation has it through this very invocation; otherwise it does nothing.
 	Yield(ctx context.Context, service, operation, invocation string) error
-	// Unlock frees the lock of an operation that is done, whichever of its invocations took it; if another operation has it, it does nothing.
+	// Unlock frees the lock of an operation that is done, whichever of its invocations took it, or takes back its reservation; if another operation has
+	// the lock, that keeps it.
 	Unlock(ctx context.Context, service, operation string) error
 	// Reserve lets operation have the lock next, if holder still has it: Yield, Unlock and TakeOver then hand it to operation. A later
 	// reservation replaces an earlier one.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"apim-dr/internal/dr"
 )
@@ -98,7 +99,7 @@ func (e *Engine) rebuildPoints(ctx context.Context, s dr.Storage, services []str
 
 // recordFound records a recovery point whose backup is there as it was made; why not, otherwise.
 func (e *Engine) recordFound(ctx context.Context, p dr.RecoveryPoint) (why, err error) {
-	if p.CreatedAt.After(e.Now().Add(skew)) || p.ExpiresAt.After(p.CreatedAt.Add(dr.BackupLife)) {
+	if p.CreatedAt.After(e.Now().Add(skew)) || p.ExpiresAt.After(p.CreatedAt.Add(dr.BackupLife+time.Minute)) {
 		return fmt.Errorf("made at %s, to be restored until %s: that cannot be", p.CreatedAt, p.ExpiresAt), nil
 	}
 	blob, err := e.Vault.Head(ctx, p.Storage, p.ID)

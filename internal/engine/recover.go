@@ -230,7 +230,7 @@ func (e *Engine) newRecovery(id string, d draft, trigger dr.Trigger, r Request, 
 		Recovery: &dr.Recovery{Intent: i, Role: d.role, Urgent: d.urgent},
 	}
 	if d.role != "" {
-		op.Recovery.Pair, op.Recovery.Home = d.couple.name(), d.couple.home.Name
+		op.Recovery.Pair = d.couple.name()
 	}
 	leg := dr.Leg{Service: i.Target.Name, ResourceID: i.Target.ResourceID}
 	if i.Safety {

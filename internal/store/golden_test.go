@@ -99,7 +99,7 @@ func failedOver() dr.Operation {
 				Gateways: []dr.Gateway{{URL: "https://contoso-us.azure-api.net", Status: 200}, {URL: "https://10.0.0.4", Error: "no answer"}}},
 		},
 		Recovery: &dr.Recovery{
-			Intent: intent, Bound: &bound, Pair: dr.PairName(source.Name, target.Name), Home: source.Name, Role: dr.Switch, Urgent: true,
+			Intent: intent, Bound: &bound, Pair: dr.PairName(source.Name, target.Name), Role: dr.Switch, Urgent: true,
 			Final: dr.Final{Operation: id, Until: at(90), Outcome: dr.Failed, Reason: "contoso-eu does not answer"},
 			Plan: &dr.Plan{
 				Kind: dr.KindFailover, Source: source, Target: target, Point: &brief, DataAge: dr.Duration(29 * time.Minute), Steps: []string{"restore"},

@@ -108,16 +108,16 @@ func (s *Store) Reserve(ctx context.Context, service, holder, operation string) 
 
 // Yield implements engine.Store.
 func (s *Store) Yield(ctx context.Context, service, operation, invocation string) error {
-	return s.unlock(ctx, service, operation, func(held lockBody) bool { return held.Invocation == invocation })
+	return s.giveUp(ctx, service, operation, func(held lockBody) bool { return held.Operation == operation && held.Invocation == invocation })
 }
 
 // Unlock implements engine.Store.
 func (s *Store) Unlock(ctx context.Context, service, operation string) error {
-	return s.unlock(ctx, service, operation, func(lockBody) bool { return true })
+	return s.giveUp(ctx, service, operation, func(held lockBody) bool { return held.Operation == operation || held.Next == operation })
 }
 
-// unlock gives up the very blob that names the operation and pleases may: it goes to the heir or, without one, is deleted.
-func (s *Store) unlock(ctx context.Context, service, operation string, may func(lockBody) bool) error {
+// giveUp takes an operation out of a lock that pleases may: its reservation, or the lock itself, which goes to the heir or, without one, is deleted.
+func (s *Store) giveUp(ctx context.Context, service, operation string, may func(lockBody) bool) error {
 	name, err := lockName(service, operation)
 	if err != nil {
 		return err
@@ -127,10 +127,13 @@ func (s *Store) unlock(ctx context.Context, service, operation string, may func(
 		switch {
 		case errors.Is(err, engine.ErrNotFound):
 			return nil
-		case err != nil || held.Operation != operation || !may(held):
+		case err != nil || !may(held):
 			return err
 		}
-		if heir := held.heir(operation); heir != "" {
+		if held.Operation != operation {
+			held.Next = ""
+			err = s.putLock(ctx, name, held, etag)
+		} else if heir := held.heir(operation); heir != "" {
 			err = s.putLock(ctx, name, lockBody{Operation: heir}, etag)
 		} else {
 			err = s.blobs.Delete(ctx, name, etag)

@@ -57,6 +57,16 @@ var reservations = map[string]func(*testing.T, Fixture){
 		ok(t, f.Store.Unlock(t.Context(), service, id(1)))
 		heldBy(t, f, id(3))
 	},
+	"who ends takes back the reservation": func(t *testing.T, f Fixture) {
+		reserved(t, f)
+		ok(t, f.Store.Yield(t.Context(), service, id(2), "n2"))
+		lockIs(t, f, `{"operation":"`+id(1)+`","invocation":"n1","next":"`+id(2)+`"}`)
+		ok(t, f.Store.Unlock(t.Context(), service, id(3)))
+		ok(t, f.Store.Unlock(t.Context(), service, id(2)))
+		lockIs(t, f, `{"operation":"`+id(1)+`","invocation":"n1"}`)
+		ok(t, f.Store.Unlock(t.Context(), service, id(1)))
+		heldBy(t, f, "")
+	},
 	"a reservation needs the holder that was seen, and another than oneself": func(t *testing.T, f Fixture) {
 		ok(t, f.Store.Reserve(t.Context(), service, id(1), id(2)))
 		equal(t, "blobs", len(names(t, f.State)), 0)

@@ -54,7 +54,9 @@ func run(ctx context.Context, app string, port int, command string) error {
 		return err
 	}
 	story.Tell("stack", "starting Azurite and the stand-ins: Service Bus, Resource Manager, Functions host")
-	stack, err := devstack.Start(ctx, devstack.Options{App: app, Addr: addr, Instances: devstack.DemoFleet(), Output: story.Output})
+	stack, err := devstack.Start(ctx, devstack.Options{App: app, Addr: addr, Instances: devstack.DemoFleet(), Output: story.Output,
+		// As the runbook tells: whoever tries its calls here gives them the time that they have there.
+		Settings: map[string]string{"TIMING_RESTORE_WITHIN": "30m", "TIMING_MAX_WAIT": "60s"}})
 	if err != nil {
 		return err
 	}
