@@ -102,8 +102,8 @@ func TestTheBinaryFailsOverWithTheLoginOfAzAndTheBackupsAlone(t *testing.T) {
 		t.Errorf("the second time: status %d\n%s", status, out)
 	}
 	environ = append(environ, `FLEET={"storages":{"north":{"account":"`+backups.Account+`","container":"`+backups.Container+`","access":"storageKey","keyVariable":"BACKUP_KEY"}},
-		"plans":{"nightly":{"storage":"north"}},"services":[{"id":"`+primary+`","plan":"nightly"}]}`)
-	if out, status = run("catalog", "rebuild"); status != 0 || !blobExists(t, vault, devstack.StateContainer, "recovery-points/contoso-eu/"+point+".json") {
+		"plans":{"nightly":{"storage":"north"}},"services":[{"id":"`+primary+`","plan":"nightly","secondaries":[{"id":"`+target+`"}]}]}`)
+	if out, status = run("catalog", "rebuild"); status != 0 || !blobExists(t, vault, devstack.StateContainer, "recovery-points/contoso-eu/"+point+".json") || !blobExists(t, vault, devstack.StateContainer, "pairs/contoso-eu~7Econtoso-us") {
 		t.Errorf("catalog rebuild: status %d\n%s", status, out)
 	}
 }

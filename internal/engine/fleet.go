@@ -149,12 +149,6 @@ func (f Fleet) keeps(service string, s dr.Storage) bool {
 	return !known || slices.ContainsFunc(f.Backups(service), s.Same)
 }
 
-// pairedIn tells whether the record of the pair of two instances has its copy in a container.
-func (f Fleet) pairedIn(a, b string, s dr.Storage) bool {
-	c, ok := f.couple(a, b)
-	return ok && c.storage.Same(s)
-}
-
 // Around names an instance and those it forms a pair with.
 func (f Fleet) Around(name string) []string {
 	names := []string{name}

@@ -34,7 +34,12 @@ func (e *Engine) Rebuild(ctx context.Context, s dr.Storage, services ...string) 
 		err = nil
 	}
 	for _, p := range pairs {
-		if names := p.Members(); !e.Fleet.pairedIn(names[0], names[1], s) {
+		names := p.Members()
+		c, ok := e.Fleet.couple(names[0], names[1])
+		if !ok { // of a fleet of before
+			continue
+		}
+		if !c.storage.Same(s) {
 			r.bad(p.Name, errors.New("the roles of this pair are not kept here, as the fleet has it"))
 			continue
 		}
