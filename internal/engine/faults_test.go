@@ -17,6 +17,8 @@ func (w *world) failing(kind, key string, times int) {
 		if err := w.call(); err != nil {
 			return err
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if times == 0 || !strings.HasPrefix(op, kind) || !strings.Contains(at, key) {
 			return nil
 		}

@@ -37,12 +37,10 @@ func TestAWarmSyncThatWaitsFreesTheLock(t *testing.T) {
 		w.services["contoso-us"].view.State = "Updating" // so that the sync waits
 		w.backup("contoso-eu")
 		w.run(8 * time.Minute)
-		hook := w.hook
-		w.aside(func() error { return spoil(w) })
-		if name == "storage that refuses" {
-			hook = w.hook
+		w.store.Fail(nil)
+		if err := spoil(w); err != nil {
+			t.Fatal(err)
 		}
-		w.hook = hook
 		w.store.Fail(w.hook)
 		w.services["contoso-us"].view.State = "Succeeded"
 		w.run(3 * time.Minute)
