@@ -65,7 +65,7 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 		},
 		"too-early": {
 			more: `,"recoveryPoint":"2020-01-01T00:00:00Z"`, check: "recoveryPoint", code: "RecoveryPointNotFound",
-			says: []string{"too-early has no good recovery point of 2020-01-01T00:00:00Z or before"},
+			says: []string{"too-early has no good recovery point of 2020-01-01T00:00:00Z or before", "GET /api/recovery-points?service=too-early"},
 		},
 		"never-created": {check: "target", code: "TargetMissing", says: []string{
 			"never-created-standby does not exist and is never created here",

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/standin/devstack"
@@ -75,30 +78,41 @@ func TestStatusAndRecoveryPointsHaveTheirShapes(t *testing.T) {
 	const service = "nightly-a"
 	older := pointOf(t, service)
 	newer := backedUp(t, service)
-	resp, body := get(t, "/api/recovery-points?service="+service)
-	var list struct{ RecoveryPoints []map[string]any }
-	if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &list) != nil || len(list.RecoveryPoints) != 2 || list.RecoveryPoints[0]["id"] != newer || list.RecoveryPoints[1]["id"] != older.ID {
-		t.Fatalf("not the newest first: %s %s", resp.Status, body)
+	if got := points(t, service); len(got) != 2 || got[0].ID != newer || got[1].ID != older.ID {
+		t.Fatalf("not the newest first: %+v", got)
 	}
 	p := points(t, service)[0]
 	size, err := stack.Backups.ServiceClient().NewContainerClient(devstack.BackupContainer).NewBlobClient(p.ID).GetProperties(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.State != dr.Good || p.Service != service || p.ResourceID != devstack.ResourceID(service) ||
-		!p.ExpiresAt.Equal(p.CreatedAt.Add(dr.BackupLife)) || p.Bytes != *size.ContentLength || p.Storage.Container != devstack.BackupContainer || p.SKU != "Developer" || p.Capacity != 1 || p.Region == "" || p.Settings != nil || p.Colocated || p.Safety {
-		t.Errorf("%+v", p)
+	want := dr.RecoveryPoint{
+		V: 1, ID: newer, State: dr.Good, Service: service, ResourceID: devstack.ResourceID(service), Operation: newer[:len(newer)-len("-s0-a1")], Plan: "nightly",
+		CreatedAt: p.CreatedAt, EndedAt: p.EndedAt, ExpiresAt: p.CreatedAt.Add(30 * 24 * time.Hour),
+		Storage: dr.Storage{Account: "contosodrbackups", Container: devstack.BackupContainer, Region: "northeurope"},
+		Bytes:   *size.ContentLength, BlobETag: p.BlobETag, SKU: "Developer", Capacity: 1, Region: "West Europe",
 	}
-	if resp, body := get(t, "/api/recovery-points?service=contoso-asia"); resp.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "contoso-asia") { // a typo must not read as "no backups"
-		t.Errorf("%s %s", resp.Status, body)
+	if diff := cmp.Diff(want, p); diff != "" { // without settings, which are long
+		t.Error(diff)
 	}
-	if resp, body := get(t, "/api/recovery-points"); resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("%s %s", resp.Status, body)
+	for query, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		"?service=ask-standby":  {http.StatusOK, `{"recoveryPoints":[]}`},
+		"?service=contoso-asia": {http.StatusNotFound, "contoso-asia"}, // a typo must not read as "no backups"
+		"":                      {http.StatusBadRequest, `"field":"service"`},
+	} {
+		if resp, body := get(t, "/api/recovery-points"+query); resp.StatusCode != want.status || !strings.Contains(string(body), want.says) {
+			t.Errorf("%s: %s %s", query, resp.Status, body)
+		}
 	}
 
 	got := posture(t, service)
-	if !got.Protected || len(got.Why) != 0 || got.NewestGood.ID != newer || got.RPOSeconds != 26*3600 || got.Active != service || got.Plan != "nightly" ||
-		got.ResourceID != devstack.ResourceID(service) || got.LastEnded.Outcome != dr.Succeeded || got.SurvivesPrimaryLoss.Survives != dr.Yes || len(got.Pairs) != 0 || got.Proven || got.Unproven != "no drill instance is configured" {
+	if !got.Protected || len(got.Why) != 0 || got.NewestGood.ID != newer || got.RPOSeconds != 26*3600 || got.LastEnded.Outcome != dr.Succeeded {
+		t.Errorf("%+v", got)
+	}
+	if got.Active != service || got.SurvivesPrimaryLoss.Survives != dr.Yes || len(got.Pairs) != 0 || got.Proven || got.Unproven != "no drill instance is configured" {
 		t.Errorf("%+v", got)
 	}
 	var status struct {
