@@ -101,7 +101,7 @@ It stays up; Ctrl-C ends it. contoso-us is the active instance now. Try, in anot
 
   # fail back: what would be done; then do it
   curl -s -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","dryRun":true}'
-  curl -si -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","confirm":"contoso-eu"}'
+  curl -si -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","confirm":"contoso-eu","finalBackup":"require"}'
 
   # prove that a backup can be restored
   curl -si -X POST %[1]s/api/drills -H "$key" -H "$json" -d '{"service":"contoso-eu"}'
