@@ -131,7 +131,7 @@ func fleetOf(c config.Config) engine.Fleet {
 		})
 	}
 	for _, s := range c.Fleet.Services {
-		service := engine.Service{Name: s.Name, ResourceID: s.ID, Region: s.Region, Plan: s.Plan, AllowColocated: s.AllowColocated}
+		service := engine.Service{Name: s.Name, ResourceID: s.ID, Region: s.Region, Plan: s.Plan}
 		for _, sec := range s.Secondaries {
 			service.Secondaries = append(service.Secondaries, engine.Secondary{Instance: instanceOf(sec.Instance), Warm: sec.Mode == config.Warm})
 		}

@@ -310,6 +310,17 @@ func TestTheNewestGoodPointAfterARestoreIsTheRestoredOne(t *testing.T) {
 	}
 }
 
+// After a failover backups lie in the region of the instance that they were taken of, and may be lost with it.
+func TestABackupBesideItsInstanceIsMarked(t *testing.T) {
+	for region, want := range map[string]bool{"northeurope": false, "westeurope": true, "": false} {
+		op, _, _ := play(newOp(), knocks(0), locks, says(Prepare, Answer{Verdict: OK, Service: ServiceView{State: "Succeeded", Region: "West Europe"}}), accepted, knocks(time.Minute), finished, found)
+		op.Legs[0].Storage.Region = region
+		if got := Points(op)[0].Colocated; got != want {
+			t.Errorf("storage in %q: %v", region, got)
+		}
+	}
+}
+
 func TestADrillProvesItsSource(t *testing.T) {
 	drill := newRestore(func(op *Operation) { op.Kind, op.Recovery.Role = KindDrill, "" })
 	drill.Phase, drill.Outcome, drill.EndedAt = Done, Succeeded, t0.Add(12*time.Minute)

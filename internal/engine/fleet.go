@@ -39,13 +39,12 @@ type Storage struct {
 
 // Service is one API Management instance that is backed up.
 type Service struct {
-	Name           string // last segment of the ARM id: the key everywhere
-	ResourceID     string
-	Region         string // as configured; empty: not told
-	Plan           string
-	Secondaries    []Secondary // in the order in which a failover tries them
-	Drill          *dr.Instance
-	AllowColocated bool
+	Name        string // last segment of the ARM id: the key everywhere
+	ResourceID  string
+	Region      string // as configured; empty: not told
+	Plan        string
+	Secondaries []Secondary // in the order in which a failover tries them
+	Drill       *dr.Instance
 }
 
 // Secondary is an instance that a failover of its service restores into.
