@@ -23,7 +23,6 @@ func (b *builder) roles(services []Service) {
 		}
 	}
 	secondaryOf := map[string][]int{} // services that list the instance as a secondary
-	warm := map[string][]string{}     // primary → its warm secondaries
 	for i, s := range services {
 		if s.Name == "" {
 			continue // told already
@@ -47,9 +46,6 @@ func (b *builder) roles(services []Service) {
 			}
 			same(second(i, j, ".id"), sec.Instance)
 			secondaryOf[fold(sec.Instance)] = append(secondaryOf[fold(sec.Instance)], i)
-			if sec.Mode == Warm {
-				warm[fold(s.Instance)] = append(warm[fold(s.Instance)], fold(sec.Instance))
-			}
 		}
 	}
 	for i, s := range services {

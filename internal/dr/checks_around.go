@@ -2,6 +2,7 @@ package dr
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,7 +46,7 @@ func checkActive(i Intent, f Facts, _ time.Time) Finding {
 		if p.BusyBy != "" && p.Has(i.Target.Name) && i.Kind != KindFailover && !i.Auto {
 			return warn("%s: %s may be the active instance when the turn of this comes, and is not overwritten then", p.busy().Message, i.Target.Name)
 		}
-		if !p.IsActive(i.Target.Name) {
+		if !f.serves(i, p) {
 			continue
 		}
 		if i.Auto {
@@ -55,6 +56,9 @@ func checkActive(i Intent, f Facts, _ time.Time) Finding {
 			if p.Name == PairName(i.Source.Name, i.Target.Name) { // see roles
 				continue
 			}
+			if len(f.Unread) > 0 { // the pair that would tell may be among them; it is looked at again under the lock
+				return unsure("the roles of %s could not all be read", i.Target.Name)
+			}
 			return fail("%s is the active instance of the pair %s: a failover of another one would overwrite what serves production", i.Target.Name, p.Name)
 		}
 		return warn("%s is the active instance of the pair %s: it serves production and is overwritten", i.Target.Name, p.Name)
@@ -63,6 +67,13 @@ func checkActive(i Intent, f Facts, _ time.Time) Finding {
 		return unsure("the roles of %s could not be read", i.Target.Name)
 	}
 	return Finding{}
+}
+
+// serves tells whether the target serves production as the active instance of a pair. A home that was failed over from still stands as the active one
+// in its other pairs: what these say of it is out of date.
+func (f Facts) serves(i Intent, p Pair) bool {
+	displaced := slices.ContainsFunc(f.Pairs, func(o Pair) bool { return i.Target.Is(o.Home) && !o.IsActive(i.Target.Name) })
+	return p.IsActive(i.Target.Name) && !displaced
 }
 
 // checkGroup: ARM routes control-plane calls through the region of the resource group (Azure docs, Resource Manager overview).

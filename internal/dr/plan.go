@@ -24,6 +24,8 @@ type Plan struct {
 	// NextSteps is what a person has to do when it has succeeded.
 	NextSteps []string  `json:"nextSteps,omitempty"`
 	MadeAt    time.Time `json:"madeAt"`
+	// TargetActive: what is overwritten serves production, and whoever approves the plan knows it.
+	TargetActive bool `json:"targetActive,omitempty"`
 	// Final tells whether a last backup of Source is tried, or why not.
 	Final FinalPlan `json:"finalBackup,omitzero"`
 }
@@ -86,19 +88,10 @@ func (p Plan) Unlike(approved *Plan) *Error {
 	if approved == nil {
 		return nil
 	}
-	if now := p.active(); now.Result == Warn && now.Detail != approved.active().Detail {
-		return Failure(checkCodes["active"], now.Detail)
+	if p.TargetActive && !approved.TargetActive {
+		return Failure(checkCodes["active"], fmt.Sprintf("%s has become the active instance: it serves production", p.Target.Name))
 	}
 	return nil
-}
-
-func (p Plan) active() Finding {
-	for _, c := range p.Checks {
-		if c.Name == "active" {
-			return c
-		}
-	}
-	return Finding{}
 }
 
 // brief is the plan without what is long and stands in the recovery point's own record.
@@ -163,6 +156,7 @@ func MakePlan(i Intent, f Facts, now time.Time) Plan {
 	}
 	p.Steps = steps(i, f)
 	p.Final.Use, p.Final.Why = i.final(f)
+	p.TargetActive = slices.ContainsFunc(f.Pairs, func(pair Pair) bool { return f.serves(i, pair) })
 	from, to := f.settingsOfSource(i), f.Target.Service.Settings
 	if f.Target.Verdict == OK && f.Point != nil {
 		p.NotCovered = NotCovered(from, to)

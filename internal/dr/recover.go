@@ -58,6 +58,8 @@ type Recovery struct {
 	// Pair is the pair that the operation belongs to, Role what it does there.
 	Pair string `json:"pair,omitempty"`
 	Role Role   `json:"role,omitempty"`
+	// Admitted: a failover that was let through by the roles of all pairs around; who comes later gives way to it.
+	Admitted bool `json:"admitted,omitempty"`
 	// Urgent: goes before other waiting work on its service, and follows a restore of the same point that already runs.
 	Urgent bool  `json:"urgent,omitempty"`
 	Final  Final `json:"final,omitzero"`

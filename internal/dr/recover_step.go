@@ -39,6 +39,7 @@ func (op Operation) adopt(in Input, now time.Time) (Operation, Action) {
 	leg := op.Leg()
 	leg.Adopted, leg.Location, leg.PostedAt, leg.Before = in.Adopted, in.Location, in.PostedAt, in.Service
 	leg.Deadline = now.Add(time.Duration(leg.Within))
+	op.Recovery.Admitted = op.Recovery.Role == Switch
 	op.note(now, "operation "+in.Adopted+" already restores "+leg.Point+" into "+leg.Service+": following that restore")
 	return op, Action{Do: Check, Location: leg.Location}
 }

@@ -82,7 +82,7 @@ const strikesOut = 10
 
 // traits is all that differs between the verbs.
 type traits struct {
-	attempts int     // POSTs at most, where a lost answer leaves no trace
+	attempts int     // POSTs at most, where a lost answer leaves no trace; see Operation.attempts
 	stretch  float64 // see NextPoll; somebody waits for a restore
 	leaves   bool    // a blob, which is a trace of the POST
 }
@@ -176,6 +176,9 @@ func notStarted(op Operation) string {
 func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	switch in.Verdict {
 	case OK:
+		if r := op.Recovery; r != nil {
+			r.Admitted = r.Role == Switch
+		}
 		if op.awaits() {
 			if f := &op.Recovery.Final; f.Until.IsZero() {
 				// There must be time left to begin the restore.
@@ -230,8 +233,8 @@ func prepared(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 	}
 }
 
-// yield gives the lock back for a while. It changes the record, so that of two invocations of one operation the one that yields and the one
-// that goes on cannot both save: a lock freed by the first would no longer protect the second's POST.
+// yield gives the lock back for a while; an urgent operation keeps it and only waits. It changes the record, so that of two invocations of one
+// operation the one that yields and the one that goes on cannot both save: a lock freed by the first would no longer protect the second's POST.
 func (op Operation) yield(t Timing, in Input, now time.Time) (Operation, Action) {
 	op.Waiting = in.Reason
 	if op.Recovery != nil && op.Recovery.Urgent { // whoever had the lock meanwhile would go before it

@@ -80,10 +80,11 @@ func (e *Engine) prepare(ctx context.Context, op dr.Operation) dr.Answer {
 	if a.Verdict != dr.OK {
 		return a
 	}
-	for check, refusal := range map[string]*dr.Error{"tier": dr.SupportsBackup(a.Service), "apiVersion": dr.AcceptsVersion(a.Service, e.APIVersion)} {
-		if refusal != nil && !op.Overrides(check) {
-			return dr.Answer{Verdict: dr.No, Error: refusal}
-		}
+	if refusal := dr.SupportsBackup(a.Service); refusal != nil && !op.Overrides("tier") {
+		return dr.Answer{Verdict: dr.No, Error: refusal}
+	}
+	if refusal := dr.AcceptsVersion(a.Service, e.APIVersion); refusal != nil && !op.Overrides("apiVersion") {
+		return dr.Answer{Verdict: dr.No, Error: refusal}
 	}
 	if !a.Service.Idle() {
 		return dr.Answer{Verdict: dr.Later, Reason: "the service is " + a.Service.State}

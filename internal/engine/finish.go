@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"apim-dr/internal/dr"
@@ -31,11 +32,12 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 		return err
 	}
 	e.Log.InfoContext(ctx, "result published", "kind", op.Kind, "outcome", op.Outcome)
-	if err := e.followUp(ctx, op); err != nil {
+	// What follows may have to be repeated, and holds back the marker alone: the event says the same however often it comes.
+	if err := errors.Join(e.keepRoles(ctx, op), e.followUp(ctx, op)); err != nil {
 		if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
 			return err
 		}
-		e.Log.ErrorContext(ctx, "the standby could not be brought up to date; the next backup will", "error", err)
+		e.Log.ErrorContext(ctx, "the copy of the roles could not be written, or the standby not brought up to date; the next backup will", "error", err)
 	}
 	return e.Store.Unmark(ctx, op.ID)
 }
@@ -60,10 +62,7 @@ func (e *Engine) remember(ctx context.Context, op dr.Operation) error {
 		return nil
 	}
 	if err := e.afterInPairs(ctx, op); err != nil {
-		if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
-			return err
-		}
-		e.Log.ErrorContext(ctx, "the roles of the pair could not be recorded everywhere; going on without", "error", err)
+		return err
 	}
 	if b := op.Recovery.Bound; b != nil {
 		if err := e.Store.Unpin(ctx, b.Service, b.ID, op.ID); err != nil && !illegible(err) {
@@ -75,35 +74,30 @@ func (e *Engine) remember(ctx context.Context, op dr.Operation) error {
 
 // followUp brings a good backup of the active instance into its warm standby. Whether it still may is decided when that begins.
 func (e *Engine) followUp(ctx context.Context, op dr.Operation) error {
+	var errs []error
 	for _, p := range dr.Points(op) {
 		if p.State != dr.Good || p.Safety {
 			continue
 		}
 		for _, c := range e.Fleet.couplesWith(p.Service) {
 			k, err := e.known(ctx, c)
-			if illegible(err) {
+			switch {
+			case illegible(err):
 				e.Log.ErrorContext(ctx, "the record of the pair cannot be read; its standby is not kept up to date", "pair", c.name(), "error", err)
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			e.mendCopy(ctx, c, k)
-			if err := e.sync(ctx, c, k, p, op); err != nil {
-				return err
+			case err != nil:
+				errs = append(errs, err)
+			default:
+				e.mendCopy(ctx, c, k)
+				errs = append(errs, e.sync(ctx, c, k, p, op))
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// sync creates the operation that restores a recovery point into the standby of a warm pair.
+// sync creates the operation that restores a recovery point into the standby of a warm pair. Where the roles cannot be seen now the next backup does.
 func (e *Engine) sync(ctx context.Context, c couple, k known, p dr.RecoveryPoint, op dr.Operation) error {
 	if !c.warm || !k.IsActive(p.Service) || k.Suspended || k.BusyBy != "" {
-		return nil
-	}
-	if k.unseen != nil {
-		e.Log.WarnContext(ctx, "the copy of the pair's record cannot be read; its standby is not kept up to date now", "pair", c.name(), "error", k.unseen)
 		return nil
 	}
 	target, _ := c.partner(p.Service)
@@ -114,9 +108,17 @@ func (e *Engine) sync(ctx context.Context, c couple, k known, p dr.RecoveryPoint
 	now := e.Now()
 	r := Request{RequestedBy: "warm standby of " + p.Service, Traceparent: op.Traceparent}
 	made := e.newRecovery(dr.WarmID(target.Name, p), d, dr.TriggerBackup, r, now)
-	if displaced, err := e.displaced(ctx, made, c); displaced != nil || err != nil {
-		return err
+	seen, err := e.displaced(ctx, made, c)
+	if err == nil && k.unseen != nil {
+		seen = dr.Answer{Verdict: dr.Later, Reason: k.unseen.Error()}
 	}
-	_, err := e.createOnce(ctx, made, now)
+	switch {
+	case err != nil:
+		return err
+	case seen.Verdict == dr.Later:
+		e.Log.WarnContext(ctx, "the standby is not kept up to date now", "pair", c.name(), "reason", seen.Reason)
+	case seen.Verdict == dr.OK:
+		_, err = e.createOnce(ctx, made, now)
+	}
 	return err
 }

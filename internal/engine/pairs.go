@@ -130,61 +130,54 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 		p, refusal = k.merged(c.recorded(p)).Newer(k.Pair).Admit(op)
 		return p, refusal == nil && p != was
 	})
-	if err == nil && refusal == nil { // after the note, so that of two that cross at least one sees the other
-		refusal, err = e.displaced(ctx, op, c)
-	}
-	if unseen := (*unseenError)(nil); errors.As(err, &unseen) {
-		return dr.Answer{Verdict: dr.Later, Held: true, Reason: err.Error()}, nil
-	}
 	if err != nil {
 		return dr.Answer{}, err
 	}
 	if refusal != nil {
 		return dr.Answer{Verdict: dr.No, Error: refusal}, nil
 	}
-	return dr.Answer{Verdict: dr.OK}, nil
+	if op.Recovery.Admitted { // whoever came later has seen it, and gave way
+		return dr.Answer{Verdict: dr.OK}, nil
+	}
+	return e.displaced(ctx, op, c) // after the note: of two that cross at least one sees the other
 }
 
-// unseenError says that the copy of a pair's record could not be read.
-type unseenError struct {
-	pair string
-	error
-}
-
-func (e *unseenError) Error() string {
-	return "the roles of the pair " + e.pair + " cannot be read: " + e.error.Error()
-}
-func (e *unseenError) Unwrap() error { return e.error }
-
-// displaced tells that another instance has taken over from the source in another of its pairs, or is about to: what the source holds is no longer what
-// serves production.
-func (e *Engine) displaced(ctx context.Context, op dr.Operation, but couple) (*dr.Error, error) {
+// displaced tells whether another instance has taken over from the source in another of its pairs, or is about to: what the source holds is no longer what
+// serves production. OK: none has; No; Later: that cannot be seen now, or a rival that has noted itself as well will give way.
+func (e *Engine) displaced(ctx context.Context, op dr.Operation, but couple) (dr.Answer, error) {
 	for _, c := range e.Fleet.couplesWith(op.Source()) {
 		if c.name() == but.name() {
 			continue
 		}
 		k, err := e.known(ctx, c)
-		if err == nil && op.Recovery.Role == dr.Follow && k.unseen != nil {
-			err = &unseenError{c.name(), k.unseen}
+		if err != nil && !illegible(err) {
+			return dr.Answer{}, err
 		}
-		if unseen := (*unseenError)(nil); err != nil && (!illegible(err) || errors.As(err, &unseen)) {
-			return nil, err
+		if err == nil {
+			err = k.unseen
 		}
-		if refusal := k.Displaces(op.Source()); err == nil && refusal != nil {
-			return refusal, nil
+		if err != nil && op.Recovery.Role == dr.Follow {
+			return dr.Answer{Verdict: dr.Later, Held: true, Reason: "the roles of the pair " + c.name() + " cannot be read: " + err.Error()}, nil
 		}
+		refusal := k.Displaces(op.Source())
+		if refusal == nil {
+			continue
+		}
+		if rival, _, err := e.Store.Operation(ctx, k.BusyBy); k.IsActive(op.Source()) && err == nil && op.Recovery.Role == dr.Switch && op.ID < rival.ID && rival.Recovery != nil && !rival.Recovery.Admitted {
+			return dr.Answer{Verdict: dr.Later, Held: true, Reason: refusal.Message}, nil
+		}
+		return dr.Answer{Verdict: dr.No, Error: refusal}, nil
 	}
-	return nil, nil
+	return dr.Answer{Verdict: dr.OK}, nil
 }
 
-// afterInPairs merges the outcome into the pairs that the overwritten instance belongs to, and keeps a copy beside the backups when it changed who is
-// active, or made that doubtful.
+// afterInPairs merges the outcome into the pairs that the overwritten instance belongs to.
 func (e *Engine) afterInPairs(ctx context.Context, op dr.Operation) error {
+	var errs []error
 	for _, c := range e.Fleet.couplesWith(op.Service) {
-		var merged dr.Pair
 		err := e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
 			was := p
-			merged, _ = c.recorded(p).After(op)
+			merged, _ := c.recorded(p).After(op)
 			if was.Name == "" && merged == c.recorded(was) {
 				return was, false
 			}
@@ -192,20 +185,32 @@ func (e *Engine) afterInPairs(ctx context.Context, op dr.Operation) error {
 		})
 		if illegible(err) {
 			e.Log.ErrorContext(ctx, "the record of the pair cannot be merged; going on without", "pair", c.name(), "error", err)
-			continue
+			err = nil
 		}
-		if err == nil && merged.By == op.ID {
-			err = e.keepRole(ctx, c, merged)
-		}
-		if err != nil {
-			return err
-		}
+		errs = append(errs, err)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// keepRole writes the copy of a pair's record, for the day when the state storage is gone.
+// keepRoles writes the copies of the pairs' records whose roles the operation has changed, or made doubtful.
+func (e *Engine) keepRoles(ctx context.Context, op dr.Operation) error {
+	if op.Recovery == nil || op.Recovery.Role != dr.Switch {
+		return nil
+	}
+	c, ok := e.Fleet.couple(op.Source(), op.Service)
+	if !ok {
+		return nil
+	}
+	p, err := e.Store.Pair(ctx, c.name())
+	if err != nil || p.By != op.ID {
+		return err
+	}
+	return e.keepRole(ctx, c, p)
+}
+
+// keepRole writes the copy of a pair's record, for the day when the state storage is gone. What is at work then is not known there.
 func (e *Engine) keepRole(ctx context.Context, c couple, p dr.Pair) error {
+	p.BusyBy, p.WasSuspended, p.Syncing = "", false, ""
 	err := e.Vault.KeepRole(ctx, c.storage, p)
 	if errors.Is(err, ErrConflict) || illegible(err) { // trying again does not help
 		e.Log.ErrorContext(ctx, "the copy of the pair's record beside the backups was not replaced", "pair", p.Name, "active", p.Active, "error", err)
@@ -216,7 +221,7 @@ func (e *Engine) keepRole(ctx context.Context, c couple, p dr.Pair) error {
 
 // mendCopy writes the copy again where that was not possible at its time.
 func (e *Engine) mendCopy(ctx context.Context, c couple, k known) {
-	if k.unseen != nil || !k.ChangedAt.After(k.beside.ChangedAt) {
+	if k.unseen != nil || k.BusyBy != "" || !k.ChangedAt.After(k.beside.ChangedAt) {
 		return
 	}
 	if err := e.keepRole(ctx, c, k.Pair); err != nil {

@@ -197,6 +197,9 @@ func (e *Engine) choose(ctx context.Context, drafts []draft, confirm string) (dr
 	plans := make([]dr.Plan, len(drafts))
 	for n, d := range drafts {
 		p, err := e.plan(ctx, d.intent)
+		if err != nil && rank == 2 { // one that passes is enough
+			break
+		}
 		if err != nil {
 			return d, p, err
 		}

@@ -312,7 +312,11 @@ func (w *world) guard(leg dr.Leg) {
 		if err != nil {
 			return err
 		}
-		for _, p := range w.pairs() {
+		pairs := w.pairs()
+		if slices.ContainsFunc(pairs, func(p dr.Pair) bool { return strings.EqualFold(p.Home, leg.Service) && !p.IsActive(leg.Service) }) {
+			return nil // failed over from: what its other pairs say of it is out of date
+		}
+		for _, p := range pairs {
 			if p.IsActive(leg.Service) && (op.Recovery.Intent.Auto || op.Kind == dr.KindFailover) {
 				w.t.Errorf("%s %s overwrites %s, the active instance of %+v", op.Kind, op.ID, leg.Service, p)
 			}

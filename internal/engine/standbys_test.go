@@ -1,0 +1,155 @@
+package engine_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
+)
+
+func to(target string, change func(*engine.RecoverRequest)) engine.RecoverRequest {
+	r := failover(change)
+	r.Target, r.Confirm = target, target
+	return r
+}
+
+// Of two standbys one has taken over. The way back is open, and a standby that follows after a re-arm is, although the home still stands as the active
+// instance in its other pair.
+func TestTheWayBackOfAPrimaryWithTwoStandbys(t *testing.T) {
+	w := newPair(t, true)
+	w.standby("contoso-ap", false)
+	w.backedUp("contoso-eu")
+	w.run(2 * time.Hour)
+	w.ended(w.ask(to("contoso-us", nil)).Operation.ID, 2*time.Hour)
+	if _, err := w.rearm("contoso-eu", dr.Rearm{Active: "contoso-us"}); err != nil {
+		t.Fatal(err)
+	}
+	w.restores = nil
+	p := w.backedUp("contoso-us")
+	if w.run(2 * time.Hour); !slices.Equal(w.restores, []string{p.ID + " into contoso-eu"}) {
+		t.Errorf("the standby gets %v", w.restores)
+	}
+	if back := w.ended(w.ask(failback(nil)).Operation.ID, 2*time.Hour); back.Outcome != dr.Succeeded {
+		t.Errorf("%s %v", back.Outcome, back.Error)
+	}
+	if got := w.ask(to("contoso-ap", func(r *engine.RecoverRequest) { r.DryRun = true })); got.Plan.Refusal() != nil {
+		t.Errorf("afterwards the other standby is closed: %v", got.Plan.Refusal())
+	}
+}
+
+// Whoever was let through goes on, and who comes later gives way, however their steps fall between each other's.
+func TestOfTwoFailoversThatCrossOneGoesOn(t *testing.T) {
+	for name, first := range map[string]bool{"one is under way": true, "both begin": false} {
+		w := newPair(t, false)
+		w.standby("contoso-ap", false)
+		w.backedUp("contoso-eu")
+		w.takes = 8 * time.Minute
+		a := w.ask(to("contoso-us", func(r *engine.RecoverRequest) { r.Final = dr.FinalAuto })).Operation
+		b := w.ask(to("contoso-ap", nil)).Operation
+		knock := func(id string) {
+			if err := w.e.Knock(t.Context(), dr.Wake{V: 1, ID: id}); err != nil {
+				t.Error(err)
+			}
+		}
+		if first {
+			knock(a.ID)
+		}
+		crossed := false
+		w.hook = func(op, at string) error { // between the rival's note in its pair and its look at the others
+			if !crossed && strings.HasPrefix(at, "pairs/contoso-ap") && (op == "after create" || op == "after replace") {
+				crossed = true
+				w.store.Fail(nil)
+				knock(a.ID)
+				w.store.Fail(w.hook)
+			}
+			return nil
+		}
+		w.store.Fail(w.hook)
+		knock(b.ID)
+		w.store.Fail(nil)
+		w.hook = nil
+		w.run(3 * time.Hour)
+		a, b = w.operation(a.ID), w.operation(b.ID)
+		if !crossed || (a.Outcome == dr.Succeeded) == (b.Outcome == dr.Succeeded) || first && a.Outcome != dr.Succeeded {
+			t.Errorf("%s: crossed %v; %s %v; %s %v", name, crossed, a.Outcome, a.Error, b.Outcome, b.Error)
+		}
+		for _, p := range w.pairs() {
+			if p.BusyBy != "" {
+				t.Errorf("%s: %+v", name, p)
+			}
+		}
+	}
+}
+
+// One send that fails does not cost a failover its final backup: the watchdog would come too late.
+func TestTheFirstWakeOfAFinalBackupIsSentAgain(t *testing.T) {
+	w := newPair(t, false)
+	w.backedUp("contoso-eu")
+	op := w.ask(failover(func(r *engine.RecoverRequest) { r.Final = dr.FinalRequire })).Operation
+	written, refused := false, false
+	w.store.Fail(func(call, at string) error {
+		written = written || call == "after create" && strings.Contains(at, dr.FinalID(op))
+		return nil
+	})
+	w.busDown = func() error { // the send right after the final backup's record
+		if !written || refused {
+			return nil
+		}
+		refused = true
+		return errors.New("bus 503")
+	}
+	if op = w.ended(op.ID, 3*time.Hour); op.Outcome != dr.Succeeded || !refused {
+		t.Errorf("%s %v, refused %v", op.Outcome, op.Error, refused)
+	}
+}
+
+// A plan that passes is not thrown away because the next standby could not be looked at.
+func TestAPlanThatPassesIsKept(t *testing.T) {
+	w := newPair(t, false)
+	w.standby("contoso-ap", false)
+	w.backedUp("contoso-eu")
+	w.asleep["contoso-us"] = true
+	reads := 0
+	w.hook = func(op, at string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if strings.HasPrefix(at, "services/") || strings.HasPrefix(at, "recovery-points") {
+			if reads++; reads > 2 {
+				return errors.New("storage 503")
+			}
+		}
+		return nil
+	}
+	w.store.Fail(w.hook)
+	got, err := w.e.Recover(t.Context(), failover(func(r *engine.RecoverRequest) { r.DryRun = true }))
+	if err != nil || got.Plan.Target.Name != "contoso-us" || reads < 3 {
+		t.Errorf("%v, target %s after %d reads", err, got.Plan.Target.Name, reads)
+	}
+}
+
+// The copy of another pair's roles that cannot be read keeps one standby from following, and the event is told once.
+func TestAnotherPairsRolesThatCannotBeReadAreNoReasonToRepeat(t *testing.T) {
+	w := newPair(t, true)
+	w.standby("contoso-ap", true)
+	w.failing("read", "roles/contoso-ap", -1)
+	op := w.backup("contoso-eu")
+	if w.run(6 * time.Hour); len(w.events[op.ID]) != 1 || !w.atRest() {
+		t.Errorf("%d events, at rest %v", len(w.events[op.ID]), w.atRest())
+	}
+}
+
+// The event of a failover, with its next steps, does not wait for the copy of the roles.
+func TestTheEventDoesNotWaitForTheCopyOfTheRoles(t *testing.T) {
+	w := newPair(t, false)
+	w.backedUp("contoso-eu")
+	w.failing("before", "/roles/", -1)
+	op := w.ask(failover(nil)).Operation
+	w.run(10 * time.Minute)
+	if len(w.events[op.ID]) == 0 || w.thePair().Active != "contoso-us" {
+		t.Errorf("%d events, pair %+v", len(w.events[op.ID]), w.thePair())
+	}
+}
