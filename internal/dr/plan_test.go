@@ -233,6 +233,17 @@ func TestThePlanSaysWhetherAFinalBackupIsTaken(t *testing.T) {
 	}
 }
 
+// A plan was approved, and its turn comes later.
+func TestAPlanIsUnlikeTheApprovedOneWhenTheTargetHasBecomeActive(t *testing.T) {
+	i, f := intent(KindRestore), goodFacts()
+	before := MakePlan(i, f, t0)
+	f.Pairs = []Pair{NewPair(i.Target.Name, "contoso-ap")}
+	after := MakePlan(i, f, t0)
+	if e := after.Unlike(&before); e == nil || e.Code != checkCodes["active"] || after.Unlike(&after) != nil || before.Unlike(&after) != nil {
+		t.Errorf("%v %v %v", e, after.Unlike(&after), before.Unlike(&after))
+	}
+}
+
 func TestASurvivalNamesWhatIsLostWithThePrimary(t *testing.T) {
 	places := []Place{{"this stamp", "northeurope"}, {"the backup storage contosodr", "North Europe"}}
 	if s := Survives("contoso-eu", "West Europe", places); s.Survives != Yes || len(s.Reasons) > 0 {

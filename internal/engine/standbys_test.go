@@ -85,6 +85,47 @@ func TestOfTwoFailoversThatCrossOneGoesOn(t *testing.T) {
 	}
 }
 
+// Both have noted themselves before either looks at the other, and both look before either says what it saw.
+func TestOfTwoFailoversThatSeeEachOtherOneGoesOn(t *testing.T) {
+	for _, swap := range []bool{false, true} {
+		w := newPair(t, false)
+		w.standby("contoso-ap", false)
+		w.backedUp("contoso-eu")
+		one := w.ask(to("contoso-us", nil)).Operation
+		two := w.ask(to("contoso-ap", nil)).Operation
+		if swap {
+			one, two = two, one
+		}
+		knock := func(id string) {
+			if err := w.e.Knock(t.Context(), dr.Wake{V: 1, ID: id}); err != nil {
+				t.Error(err)
+			}
+		}
+		noted, crossed := 0, false
+		w.hook = func(call, at string) error {
+			if strings.HasPrefix(at, "pairs/") && call == "after create" && noted < 2 {
+				noted++
+				return errors.New("killed right after its note")
+			}
+			if noted == 2 && !crossed && call == "before replace" && strings.HasPrefix(at, "operations/") && strings.Contains(at, two.ID) {
+				crossed = true
+				knock(one.ID)
+			}
+			return nil
+		}
+		w.store.Fail(w.hook)
+		knock(one.ID)
+		knock(two.ID)
+		knock(two.ID)
+		w.hook = nil
+		w.store.Fail(nil)
+		w.run(3 * time.Hour)
+		if one, two = w.operation(one.ID), w.operation(two.ID); !crossed || (one.Outcome == dr.Succeeded) == (two.Outcome == dr.Succeeded) {
+			t.Errorf("crossed %v; %s %v; %s %v", crossed, one.Outcome, one.Error, two.Outcome, two.Error)
+		}
+	}
+}
+
 // One send that fails does not cost a failover its final backup: the watchdog would come too late.
 func TestTheFirstWakeOfAFinalBackupIsSentAgain(t *testing.T) {
 	w := newPair(t, false)
@@ -151,5 +192,16 @@ func TestTheEventDoesNotWaitForTheCopyOfTheRoles(t *testing.T) {
 	w.run(10 * time.Minute)
 	if len(w.events[op.ID]) == 0 || w.thePair().Active != "contoso-us" {
 		t.Errorf("%d events, pair %+v", len(w.events[op.ID]), w.thePair())
+	}
+	err := w.store.MergePair(t.Context(), w.thePair().Name, func(p dr.Pair) (dr.Pair, bool) {
+		p.BusyBy = "somebody"
+		return p, true
+	})
+	w.hook = nil
+	w.store.Fail(nil)
+	w.run(time.Hour)
+	beside, err2 := w.store.Vault.Role(t.Context(), nightly, w.thePair().Name)
+	if beside.Active != "contoso-us" || beside.BusyBy != "" {
+		t.Errorf("beside the backups: %+v %v", beside, errors.Join(err, err2))
 	}
 }
