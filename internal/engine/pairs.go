@@ -202,7 +202,10 @@ func (e *Engine) keepRoles(ctx context.Context, op dr.Operation) error {
 		return nil
 	}
 	p, err := e.Store.Pair(ctx, c.name())
-	if err != nil || p.By != op.ID {
+	switch {
+	case errors.Is(err, ErrNotFound), illegible(err): // it was rejected before anything was noted, or has been told
+		return nil
+	case err != nil || p.By != op.ID:
 		return err
 	}
 	return e.keepRole(ctx, c, p)

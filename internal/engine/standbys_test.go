@@ -9,6 +9,7 @@ import (
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/store"
 )
 
 func to(target string, change func(*engine.RecoverRequest)) engine.RecoverRequest {
@@ -203,5 +204,25 @@ func TestTheEventDoesNotWaitForTheCopyOfTheRoles(t *testing.T) {
 	beside, err2 := w.store.Vault.Role(t.Context(), nightly, w.thePair().Name)
 	if beside.Active != "contoso-us" || beside.BusyBy != "" {
 		t.Errorf("beside the backups: %+v %v", beside, errors.Join(err, err2))
+	}
+}
+
+// Nothing is repeated for a failover that was refused before the pair had a record, or whose record cannot be read.
+func TestARefusedFailoverIsToldOnce(t *testing.T) {
+	for name, spoil := range map[string]bool{"no record": false, "unreadable": true} {
+		w := newPair(t, false)
+		if spoil {
+			if _, err := w.store.State.Create(t.Context(), "pairs/contoso-eu~7Econtoso-us", store.Content{Body: []byte("nonsense")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := w.e.Recover(t.Context(), failover(nil))
+		if err == nil {
+			t.Fatalf("%s: it passed", name)
+		}
+		w.run(time.Minute)
+		if op := w.operation(got.Operation.ID); op.Outcome != dr.Rejected || len(w.events[op.ID]) != 1 || !w.atRest() {
+			t.Errorf("%s: %s, %d events, at rest %v", name, op.Outcome, len(w.events[op.ID]), w.atRest())
+		}
 	}
 }
