@@ -95,6 +95,9 @@ func TestEachCheckFindsWhatItIsFor(t *testing.T) {
 			p.BusyBy = "op-2"
 			f.Pairs = append(f.Pairs, p)
 		}, "roles", Fail, "op-2"},
+		"active in one pair, another not seen": {KindFailover, func(i *Intent, f *Facts) {
+			f.Pairs, f.Unread = append(f.Pairs, NewPair(i.Target.Name, "contoso-ap")), []string{"contoso-us~x"}
+		}, "active", Unseen, "could not all be read"},
 		"automatic, and roles not seen":          {KindDrill, func(i *Intent, f *Facts) { i.Auto, f.Unread = true, []string{"a~b"} }, "active", Unseen, "could not be read"},
 		"group in the primary's region":          {KindFailover, func(i *Intent, f *Facts) { f.Group.Service.Region = "westeurope" }, "resourceGroup", Warn, "move it"},
 		"group in the region of another's point": {KindFailover, func(i *Intent, f *Facts) { f.Point.Service, f.Point.Region = "contoso-us", "northeurope" }, "resourceGroup", Pass, "in northeurope"},

@@ -355,3 +355,15 @@ func TestTheEventOfAFailoverTellsTimesAndNextSteps(t *testing.T) {
 		t.Errorf("an unknown end tells a recovery time or to switch over: %+v", r)
 	}
 }
+
+// Who comes later gives way to a failover that was let through, also to one that follows a restore which already runs.
+func TestAFailoverThatWasLetThroughSaysSo(t *testing.T) {
+	for name, answer := range map[string]said{"the lock is its own": locks, "it adopts a restore": adopts} {
+		for _, role := range []Role{Switch, ""} {
+			op, _, _ := play(newRestore(func(op *Operation) { op.Recovery.Role = role }), knocks(0), answer)
+			if op.Recovery.Admitted != (role == Switch) {
+				t.Errorf("%s, role %q: %v", name, role, op.Recovery.Admitted)
+			}
+		}
+	}
+}
