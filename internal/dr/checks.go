@@ -1,6 +1,7 @@
 package dr
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -114,7 +115,7 @@ func checkContainer(_ Intent, f Facts, _ time.Time) Finding {
 	case Not:
 		return fail("the container %s does not exist", where)
 	}
-	return unsure("the container %s could not be looked at: %s", where, orUnknownReason(f.BlobError))
+	return unsure("the container %s could not be looked at: %s", where, cmp.Or(f.BlobError, "for a reason that is not known"))
 }
 
 func checkBlob(_ Intent, f Facts, _ time.Time) Finding {

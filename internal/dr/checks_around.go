@@ -24,7 +24,7 @@ func checkRoles(i Intent, f Facts, _ time.Time) Finding {
 	seen := false
 	for _, p := range f.Pairs {
 		var e *Error
-		switch own := p.Name == PairName(i.Source.Name, i.Target.Name); {
+		switch own := i.of(p); {
 		case own:
 			seen, e = true, p.refuses(Switch, i.Source.Name, f.Self)
 		case p.Has(i.Source.Name):
@@ -53,7 +53,7 @@ func checkActive(i Intent, f Facts, _ time.Time) Finding {
 			return fail("%s is the active instance of the pair %s: nothing automatic restores into it", i.Target.Name, p.Name)
 		}
 		if i.Kind == KindFailover {
-			if p.Name == PairName(i.Source.Name, i.Target.Name) { // see roles
+			if i.of(p) { // see roles
 				continue
 			}
 			if len(f.Unread) > 0 { // the pair that would tell may be among them; it is looked at again under the lock
@@ -143,11 +143,4 @@ func checkContent(i Intent, f Facts, _ time.Time) Finding {
 		return Finding{}
 	}
 	return warn("%s gets the users, subscriptions and keys of %s", i.Target.Name, i.Source.Name)
-}
-
-func orUnknownReason(text string) string {
-	if text == "" {
-		return "for a reason that is not known"
-	}
-	return text
 }

@@ -63,7 +63,8 @@ func (p Pair) Members() [2]string {
 
 // Has tells whether an instance is one of the two.
 func (p Pair) Has(name string) bool {
-	return slices.Contains(strings.Split(p.Name, "~"), strings.ToLower(name))
+	members := p.Members()
+	return slices.Contains(members[:], strings.ToLower(name))
 }
 
 // Admit lets an operation begin, and notes it as being at work, or tells why it may not.

@@ -207,6 +207,9 @@ func steps(i Intent, f Facts) []string {
 	return list
 }
 
+// of tells whether a pair is that of source and target.
+func (i Intent) of(p Pair) bool { return p.Name == PairName(i.Source.Name, i.Target.Name) }
+
 // final tells whether a last backup of the source is tried, or why not.
 func (i Intent) final(f Facts) (use bool, why string) {
 	switch {
@@ -237,7 +240,7 @@ func nextSteps(i Intent, f Facts, from, to *Settings) []string {
 	}
 	list = append(list, fmt.Sprintf("check the backends, Key Vault references and certificates that %s uses: a restore does not bring its identity or network", i.Target.Name))
 	for _, p := range f.Pairs {
-		if p.Name == PairName(i.Source.Name, i.Target.Name) && i.Target.Is(p.Home) {
+		if i.of(p) && i.Target.Is(p.Home) {
 			return append(list, fmt.Sprintf("%s is the standby again: keep changes out of it; a warm one follows from the next good backup of %s on", i.Source.Name, i.Target.Name))
 		}
 	}

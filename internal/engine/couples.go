@@ -68,13 +68,3 @@ func (f Fleet) couple(a, b string) (couple, bool) {
 	}
 	return couple{}, false
 }
-
-// listed tells whether an instance is a service of the fleet, which its plan backs up.
-func (f Fleet) listed(name string) bool {
-	for _, s := range f.Services {
-		if strings.EqualFold(s.Name, name) {
-			return true
-		}
-	}
-	return false
-}

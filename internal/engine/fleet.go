@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -62,14 +61,14 @@ func (f Fleet) plan(name string) (Plan, bool) {
 	return Plan{}, false
 }
 
-func (f Fleet) service(name string) (Service, Plan, error) {
+// service finds an instance that is listed as a service, which its plan backs up.
+func (f Fleet) service(name string) (Service, bool) {
 	for _, s := range f.Services {
 		if strings.EqualFold(s.Name, name) {
-			p, _ := f.plan(s.Plan)
-			return s, p, nil
+			return s, true
 		}
 	}
-	return Service{}, Plan{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, name, f.names())
+	return Service{}, false
 }
 
 func (s Service) instance() dr.Instance {
@@ -86,7 +85,8 @@ type member struct {
 
 // member finds an instance: a service first, then a secondary, then a drill instance.
 func (f Fleet) member(name string) (member, bool) {
-	if s, p, err := f.service(name); err == nil {
+	if s, ok := f.service(name); ok {
+		p, _ := f.plan(s.Plan)
 		return member{Instance: s.instance(), plan: p}, true
 	}
 	for _, s := range f.Services {
@@ -114,7 +114,7 @@ func (f Fleet) named(name string) dr.Instance {
 // partners are the instances that a service can be failed over to: its secondaries, and the services whose secondary it is.
 func (f Fleet) partners(name string) []dr.Instance {
 	var list []dr.Instance
-	if s, _, err := f.service(name); err == nil {
+	if s, ok := f.service(name); ok {
 		for _, sec := range s.Secondaries {
 			list = append(list, sec.Instance)
 		}

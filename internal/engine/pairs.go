@@ -24,7 +24,7 @@ type known struct {
 func (e *Engine) known(ctx context.Context, c couple) (known, error) {
 	p, err := e.Store.Pair(ctx, c.name())
 	if errors.Is(err, ErrNotFound) {
-		p, err = dr.NewPair(c.home.Name, c.other.Name), nil
+		err = nil
 	}
 	k := known{Pair: c.recorded(p)}
 	if err != nil {
@@ -52,6 +52,9 @@ func (k known) merged(p dr.Pair) dr.Pair {
 	}
 	return p
 }
+
+// latest is a record, read since, with what was known before.
+func (k known) latest(p dr.Pair) dr.Pair { return k.merged(p).Newer(k.Pair) }
 
 func (e *Engine) copied(ctx context.Context, c couple) (dr.Pair, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Probe)
@@ -127,7 +130,7 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 	var refusal *dr.Error
 	err = e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
 		was := p
-		p, refusal = k.merged(c.recorded(p)).Newer(k.Pair).Admit(op)
+		p, refusal = k.latest(c.recorded(p)).Admit(op)
 		return p, refusal == nil && p != was
 	})
 	if err != nil {
@@ -163,12 +166,18 @@ func (e *Engine) displaced(ctx context.Context, op dr.Operation, but couple) (dr
 		if refusal == nil {
 			continue
 		}
-		if rival, _, err := e.Store.Operation(ctx, k.BusyBy); k.IsActive(op.Source()) && err == nil && op.Recovery.Role == dr.Switch && op.ID < rival.ID && rival.Recovery != nil && !rival.Recovery.Admitted {
+		if op.Recovery.Role == dr.Switch && k.IsActive(op.Source()) && op.ID < k.BusyBy && !e.admitted(ctx, k.BusyBy) {
 			return dr.Answer{Verdict: dr.Later, Held: true, Reason: refusal.Message}, nil
 		}
 		return dr.Answer{Verdict: dr.No, Error: refusal}, nil
 	}
 	return dr.Answer{Verdict: dr.OK}, nil
+}
+
+// admitted tells whether a failover was let through. One whose record cannot be read counts as one that was.
+func (e *Engine) admitted(ctx context.Context, id string) bool {
+	op, _, err := e.Store.Operation(ctx, id)
+	return err != nil || op.Recovery == nil || op.Recovery.Admitted
 }
 
 // afterInPairs merges the outcome into the pairs that the overwritten instance belongs to.

@@ -52,7 +52,7 @@ func (e *Engine) rearm(ctx context.Context, c couple, r dr.Rearm) (dr.Pair, erro
 	r.Active = e.Fleet.named(r.Active).Name // as the fleet writes it
 	now := e.Now()
 	err = e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
-		next, refusal = k.merged(c.recorded(p)).Newer(k.Pair).Rearm(r, now)
+		next, refusal = k.latest(c.recorded(p)).Rearm(r, now)
 		return next, refusal == nil
 	})
 	if err == nil && refusal != nil {

@@ -121,8 +121,8 @@ var draftsOf = map[dr.Kind]func(context.Context, *Engine, RecoverRequest, dr.Int
 		return []draft{{intent: i, needs: true}}, nil
 	},
 	dr.KindDrill: func(ctx context.Context, e *Engine, r RecoverRequest, i dr.Intent, source member) ([]draft, error) {
-		s, _, err := e.Fleet.service(source.Name)
-		if err != nil || s.Drill == nil {
+		s, ok := e.Fleet.service(source.Name)
+		if !ok || s.Drill == nil {
 			return nil, &Invalid{Field: "service", Detail: fmt.Sprintf("%s has no drillInstance in the fleet: a drill overwrites one that serves nothing else", source.Name)}
 		}
 		d, err := e.drillOf(ctx, s, i)

@@ -55,14 +55,7 @@ func (e *Engine) bound(ctx context.Context, r *dr.Recovery) (*dr.RecoveryPoint, 
 	if r.Bound == nil {
 		return e.point(ctx, r.Intent)
 	}
-	p, err := e.Store.Point(ctx, r.Bound.Service, r.Bound.ID)
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &p, nil
+	return e.pointOf(ctx, r.Bound.Service, r.Bound.ID)
 }
 
 // superseded tells that the standby has what it would get, or newer.
@@ -116,10 +109,10 @@ func (e *Engine) await(ctx context.Context, op dr.Operation) dr.Answer {
 	if err != nil {
 		return dr.Answer{Verdict: dr.Later, Reason: err.Error()}
 	}
-	switch {
-	case was.Phase == dr.Queued && was.Rev == 1 && e.Now().Sub(was.CreatedAt) > e.Timing.Look: // its first wake may be lost, and the watchdog would come too late
+	if was.Phase == dr.Queued && was.Rev == 1 && e.Now().Sub(was.CreatedAt) > e.Timing.Look { // its first wake may be lost, and the watchdog would come too late
 		e.wakeFirst(about(ctx, was), firstWake(was, e.Now().Add(e.Timing.Lease)), e.Now())
-		fallthrough
+	}
+	switch {
 	case was.Phase != dr.Done:
 		return dr.Answer{Verdict: dr.Still, Reason: strings.TrimSpace(string(was.Phase) + " " + was.Waiting)}
 	case was.Outcome != dr.Succeeded:

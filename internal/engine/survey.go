@@ -38,7 +38,12 @@ func (e *Engine) point(ctx context.Context, i dr.Intent) (*dr.RecoveryPoint, err
 		points, err := e.Store.Points(ctx, service)
 		return dr.Newest(points, at, false), err
 	}
-	p, err := e.Store.Point(ctx, service, i.Point)
+	return e.pointOf(ctx, service, i.Point)
+}
+
+// pointOf reads a recovery point; nil: there is none.
+func (e *Engine) pointOf(ctx context.Context, service, id string) (*dr.RecoveryPoint, error) {
+	p, err := e.Store.Point(ctx, service, id)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}

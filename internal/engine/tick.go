@@ -61,7 +61,10 @@ func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.
 		}
 		add(s.instance())
 		for _, sec := range s.Secondaries {
-			if c, ok := e.Fleet.couple(s.Name, sec.Name); ok && !e.Fleet.listed(sec.Name) {
+			if _, listed := e.Fleet.service(sec.Name); listed {
+				continue
+			}
+			if c, ok := e.Fleet.couple(s.Name, sec.Name); ok {
 				standbys[c.name()] = c
 			}
 		}
