@@ -23,7 +23,7 @@ type Fleet struct {
 type Plan struct {
 	Name     string
 	Schedule dr.Schedule
-	Spread   time.Duration // a tick's backups are started spread over this
+	Spread   time.Duration // a tick's backups are started spread over this, or over dr.StartWindow where that is longer
 	Storage  dr.Storage
 	Within   time.Duration // deadline of a backup, and of a restore from one
 	RPO      time.Duration // the newest good recovery point is to be younger

@@ -50,9 +50,10 @@ func (e *Engine) jobs() []job {
 func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.Time) ([]turn, error) {
 	var turns []turn
 	r.RequestedBy = "schedule " + p.Name
+	spread := max(p.Spread, dr.StartWindow(len(e.Fleet.Services))) // of all plans: their ticks may fall together
 	add := func(in dr.Instance) {
 		op := e.newBackup(dr.TickID(dr.KindBackup, p.Name, in.Name, tick), member{Instance: in, plan: p}, dr.TriggerTimer, r, now)
-		turns = append(turns, turn{op, now.Add(stagger(op.Service, p.Spread))})
+		turns = append(turns, turn{op, now.Add(stagger(op.Service, spread))})
 	}
 	standbys := map[string]couple{} // of the plan's services, where they are none themselves
 	for _, s := range e.Fleet.Services {

@@ -69,6 +69,8 @@ type world struct {
 	overlaps int
 	takes    time.Duration // how long ARM works
 	onPost   func() (answer *dr.Answer, accepted bool)
+	onStart  func(dr.Leg) (refused *dr.Answer) // before the POST is heard
+	postedAt []time.Time                       // when ARM took what
 	onPoll   func() *dr.Answer
 	showLate time.Duration // from acceptance to showing Updating
 }
@@ -259,6 +261,12 @@ func (w *world) Start(_ context.Context, leg dr.Leg, point string) dr.Answer {
 		w.inPost = nil
 		f()
 	}
+	if w.onStart != nil {
+		if refused := w.onStart(leg); refused != nil {
+			return *refused
+		}
+	}
+	w.postedAt = append(w.postedAt, w.now)
 	answer, accepted := (*dr.Answer)(nil), true
 	if w.onPost != nil {
 		answer, accepted = w.onPost()
