@@ -13,6 +13,7 @@ import (
 	"apim-dr/internal/cli"
 	"apim-dr/internal/config"
 	"apim-dr/internal/dr"
+	"apim-dr/internal/mask"
 	"apim-dr/internal/store"
 )
 
@@ -58,13 +59,14 @@ func setUp(environ []string, log *slog.Logger, needs ...config.Part) (cli.Setup,
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err
 	}
-	credential, err := c.NewCredential(nil)
+	secrets := mask.New(c.Secrets()...)
+	credential, err := newCredential(c, secrets)
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err
 	}
 	with := wired{c, newLogin(credential)}
 	vault := newVault(c, with.login)
-	arm, err := newARM(c, with.login, log)
+	arm, err := newARM(c, with.login, secrets, log)
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/mask"
 )
 
 const (
@@ -111,5 +112,27 @@ func TestALoginThatFailsSaysWhatToDo(t *testing.T) {
 	}
 	if a.fails = nil; l.try(t.Context(), "https://management.core.windows.net/") != nil || len(a.asked) != 3 {
 		t.Errorf("the failure was kept: asked for %q", a.asked)
+	}
+}
+
+// given is a credential that gives a token, or an error.
+type given struct {
+	token string
+	fails error
+}
+
+func (g given) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{Token: g.token}, g.fails
+}
+
+func TestATokenIsASecretFromTheMomentThatItIsThere(t *testing.T) {
+	secrets := mask.New("contoso-client-secret")
+	token, err := secretive{given{token: "an-opaque-token"}, secrets}.GetToken(t.Context(), policy.TokenRequestOptions{})
+	if err != nil || token.Token != "an-opaque-token" || secrets.Text("Bearer an-opaque-token") != "Bearer "+mask.Redacted {
+		t.Errorf("%q, %v: %s", token.Token, err, secrets.Text("Bearer an-opaque-token"))
+	}
+	fails := errors.New("the form client_secret=contoso-client-secret was refused")
+	if _, err := (secretive{given{fails: fails}, secrets}).GetToken(t.Context(), policy.TokenRequestOptions{}); !errors.Is(err, fails) || strings.Contains(err.Error(), "contoso-client") {
+		t.Errorf("%v", err)
 	}
 }

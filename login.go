@@ -9,7 +9,22 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"apim-dr/internal/mask"
 )
+
+// secretive tells a mask of each token that a credential gives. An error of the credential may quote what was sent for a token.
+type secretive struct {
+	from azcore.TokenCredential
+	mask *mask.Mask
+}
+
+// GetToken implements azcore.TokenCredential.
+func (s secretive) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	t, err := s.from.GetToken(ctx, o)
+	s.mask.Learn(t.Token)
+	return t, s.mask.Error(err)
+}
 
 const (
 	loginWithin = 45 * time.Second // az is a Python program that has to start, perhaps on a small machine

@@ -13,6 +13,7 @@ import (
 	"apim-dr/internal/config"
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
+	"apim-dr/internal/mask"
 )
 
 func main() {
@@ -33,12 +34,13 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(customhandler.NewLogHandler(os.Stdout, os.Stderr, c.LogLevel))
+	secrets := mask.New(append(c.Secrets(), os.Getenv("IDENTITY_HEADER"))...) // with that one azidentity asks App Service for tokens
+	log := slog.New(customhandler.NewLogHandler(secrets.Writer(os.Stdout), secrets.Writer(os.Stderr), c.LogLevel))
 	for _, warning := range c.Warnings {
 		log.Warn(warning)
 	}
 	tellSurvival(ctx, c, log)
-	app, closeBus, err := wire(c, log)
+	app, closeBus, err := wire(c, secrets, log)
 	if err != nil {
 		return err
 	}

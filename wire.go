@@ -20,12 +20,13 @@ import (
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/gateway"
+	"apim-dr/internal/mask"
 	"apim-dr/internal/store"
 )
 
 // wire builds everything from the configuration. It makes no network call, so that the first invocation is served at once.
-func wire(c config.Config, log *slog.Logger) (*handlers.App, func(context.Context), error) {
-	credential, err := c.NewCredential(nil)
+func wire(c config.Config, secrets *mask.Mask, log *slog.Logger) (*handlers.App, func(context.Context), error) {
+	credential, err := newCredential(c, secrets)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,7 +39,7 @@ func wire(c config.Config, log *slog.Logger) (*handlers.App, func(context.Contex
 	if err != nil {
 		return nil, nil, err
 	}
-	arm, err := newARM(c, credential, log)
+	arm, err := newARM(c, credential, secrets, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,10 +48,15 @@ func wire(c config.Config, log *slog.Logger) (*handlers.App, func(context.Contex
 	return &handlers.App{Engine: e, Records: records, Now: time.Now, Log: log}, sender.Close, nil
 }
 
-func newARM(c config.Config, credential azcore.TokenCredential, log *slog.Logger) (*apim.Client, error) {
+func newCredential(c config.Config, secrets *mask.Mask) (azcore.TokenCredential, error) {
+	credential, err := c.NewCredential(nil)
+	return secretive{credential, secrets}, err
+}
+
+func newARM(c config.Config, credential azcore.TokenCredential, secrets *mask.Mask, log *slog.Logger) (*apim.Client, error) {
 	return apim.New(apim.Options{
 		Endpoint: c.Cloud.ARM().Endpoint, Audience: c.Cloud.ARM().Audience, APIVersion: c.APIVersion, Credential: credential,
-		Access: accessOf(c), Now: time.Now, NewID: uuid.NewString, Log: log,
+		Access: accessOf(c), Now: time.Now, NewID: uuid.NewString, Mask: secrets.Text, Log: log,
 	})
 }
 

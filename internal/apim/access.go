@@ -37,7 +37,7 @@ type request struct {
 func (c *Client) access(account string) (Access, *dr.Error) {
 	access, err := c.o.Access(account)
 	if err != nil {
-		return Access{}, dr.Failure("StorageAccessUnknown", redact(fmt.Sprintf("storage account %s: %v", account, err)))
+		return Access{}, dr.Failure("StorageAccessUnknown", c.o.Mask(fmt.Sprintf("storage account %s: %v", account, err)))
 	}
 	return access, nil
 }

@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"net/http"
-	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +18,8 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
-	broken error  // the body is not whole
-	secret string // went out with the request
+	broken error // the body is not whole
+	mask   func(string) string
 }
 
 // document is what ARM writes: a resource, a list, the state of an operation, or an error.
@@ -83,7 +80,7 @@ func (d document) state() string {
 }
 
 // view is the instance that the document shows; false when it shows none.
-func (d document) view(h http.Header) (dr.ServiceView, bool) {
+func (r reply) view(d document) (dr.ServiceView, bool) {
 	if !strings.EqualFold(d.Type, "Microsoft.ApiManagement/service") || d.Properties.State == "" {
 		return dr.ServiceView{}, false
 	}
@@ -92,13 +89,12 @@ func (d document) view(h http.Header) (dr.ServiceView, bool) {
 		tier = d.Properties.SKU
 	}
 	if etag == "" {
-		etag = strings.Trim(h.Get("ETag"), `"`)
+		etag = strings.Trim(r.header.Get("ETag"), `"`)
 	}
+	kept := func(text string) string { return r.upTo(maxSetting, text) } // they stand in the record several times, which must stay storable whatever was answered
 	return dr.ServiceView{
-		// They stand in the record several times, which must stay storable whatever was answered.
-		ETag: kept(etag, maxSetting), State: kept(d.Properties.State, maxSetting), SKU: kept(tier.Name, maxSetting), Capacity: tier.Capacity,
-		Region: kept(d.Location, maxSetting), MinVersion: kept(d.Properties.Constraint.Min, maxSetting),
-		Settings: d.Properties.settings.read(d.Identity),
+		ETag: kept(etag), State: kept(d.Properties.State), SKU: kept(tier.Name), Capacity: tier.Capacity,
+		Region: kept(d.Location), MinVersion: kept(d.Properties.Constraint.Min), Settings: d.Properties.settings.read(d.Identity, r.upTo),
 	}, true
 }
 
@@ -137,7 +133,7 @@ func (r reply) failure() (e *dr.Error, named bool) {
 	}
 	if err != nil {
 		text := strings.Join(strings.Fields(strings.ToValidUTF8(string(r.body), "?")), " ")
-		e.Message = clip(fmt.Sprintf("%s, %v: %s", http.StatusText(r.status), err, r.clean(text)))
+		e.Message = clip(fmt.Sprintf("%s, %v: %s", http.StatusText(r.status), err, r.mask(text)))
 	}
 	return e, named
 }
@@ -166,26 +162,10 @@ func (c *Client) next(h http.Header, otherwise string) string {
 	return otherwise
 }
 
-const redacted = "[redacted]"
-
-// secrets are storage account keys (64 bytes in base64) and bearer tokens, wherever a server or a library quotes them.
-var secrets = regexp.MustCompile(`[A-Za-z0-9+/]{86}==|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
-
-func redact(text string) string { return secrets.ReplaceAllString(text, redacted) }
-
-// clean is text without secrets: ARM's errors quote parameters (recorded).
-func (r reply) clean(text string) string {
-	if r.secret != "" {
-		for _, form := range []string{r.secret, url.QueryEscape(r.secret), html.EscapeString(r.secret)} {
-			text = strings.ReplaceAll(text, form, redacted)
-		}
-	}
-	return redact(text)
-}
-
-// upTo cleans a text and shortens it to most bytes. It is cut once before, far enough behind that no half of a secret remains: cleaning takes its time.
+// upTo masks a text, since ARM's errors quote parameters (recorded), and shortens it to most bytes. It is cut once before, far enough behind that no half
+// of a secret remains: masking takes its time.
 func (r reply) upTo(most int, text string) string {
-	return shorten(r.clean(text[:min(len(text), 2*most)]), most)
+	return shorten(r.mask(text[:min(len(text), 2*most)]), most)
 }
 
 const maxReason = 1000 // bytes

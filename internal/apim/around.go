@@ -35,7 +35,7 @@ type list struct {
 func (c *Client) page(ctx context.Context, verb, url string) (list, *dr.Error) {
 	got := c.send(ctx, call{verb: verb, url: url})
 	if got.err != nil {
-		return list{}, dr.Failure("OutOfReach", got.why())
+		return list{}, dr.Failure("OutOfReach", c.why(got))
 	}
 	if got.reply.status != http.StatusOK {
 		e, _ := got.reply.failure()
@@ -63,7 +63,7 @@ func (c *Client) Group(ctx context.Context, resourceID string) dr.Answer {
 	path := strings.Join(strings.Split(resourceID, "/")[:5], "/")
 	got := c.send(ctx, call{verb: "group", url: c.at(path, groupVersion)})
 	if got.err != nil {
-		return dr.Answer{Verdict: dr.Later, Reason: got.why()}
+		return dr.Answer{Verdict: dr.Later, Reason: c.why(got)}
 	}
 	if got.reply.status/100 != 2 {
 		return c.unread(got.reply, groupAdvice)
@@ -72,7 +72,7 @@ func (c *Client) Group(ctx context.Context, resourceID string) dr.Answer {
 	if d.Location == "" || d.Type != "" && !strings.EqualFold(d.Type, "Microsoft.Resources/resourceGroups") {
 		return dr.Answer{Verdict: dr.Later, Reason: fmt.Sprintf("HTTP %d, but no resource group in it", got.reply.status)}
 	}
-	return dr.Answer{Verdict: dr.OK, Service: dr.ServiceView{Region: kept(d.Location, maxSetting)}}
+	return dr.Answer{Verdict: dr.OK, Service: dr.ServiceView{Region: got.reply.upTo(maxSetting, d.Location)}}
 }
 
 // Deleted tells whether an instance was soft-deleted and can be brought back: it stands in the subscription's list of deleted services, which

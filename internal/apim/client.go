@@ -25,7 +25,7 @@ const DefaultAPIVersion = "2024-05-01"
 // oldestWithAccess is the first api-version whose requests with a storage key name accessType; earlier ones are recorded without it.
 const oldestWithAccess = "2021-08-01"
 
-// Options is what a Client needs. Credential, Access, Now and NewID are required.
+// Options is what a Client needs. Credential, Access, Now, NewID and Mask are required.
 type Options struct {
 	Endpoint   string // for example https://management.azure.com; plain http for a loopback host only
 	Audience   string // for example https://management.core.windows.net/
@@ -36,7 +36,9 @@ type Options struct {
 	Access    func(account string) (Access, error) // of a storage account, by its bare name
 	Now       func() time.Time
 	NewID     func() string // a new UUID, for x-ms-client-request-id
-	Log       *slog.Logger  // nil: nothing is logged
+	// Mask takes secrets out of a text: ARM and what lies before it quote what they were sent.
+	Mask func(text string) string
+	Log  *slog.Logger // nil: nothing is logged
 }
 
 // Client speaks to ARM. It is safe for concurrent use.
@@ -55,8 +57,8 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Credential == nil || o.Access == nil || o.Now == nil || o.NewID == nil {
-		return nil, errors.New("the ARM client needs Credential, Access, Now and NewID")
+	if o.Credential == nil || o.Access == nil || o.Now == nil || o.NewID == nil || o.Mask == nil {
+		return nil, errors.New("the ARM client needs Credential, Access, Now, NewID and Mask")
 	}
 	if o.APIVersion == "" {
 		o.APIVersion = DefaultAPIVersion
@@ -110,7 +112,7 @@ func (c *Client) Service(ctx context.Context, resourceID string) dr.Answer {
 	}
 	got := c.send(ctx, call{verb: "service", url: target})
 	if got.err != nil {
-		return dr.Answer{Verdict: dr.Later, Reason: got.why()}
+		return dr.Answer{Verdict: dr.Later, Reason: c.why(got)}
 	}
 	return c.read(got.reply)
 }
@@ -124,7 +126,7 @@ func (c *Client) Check(ctx context.Context, location string) dr.Answer {
 	}
 	got := c.send(ctx, call{verb: "check", url: location})
 	if got.err != nil {
-		return dr.Answer{Verdict: dr.Later, Reason: got.why()}
+		return dr.Answer{Verdict: dr.Later, Reason: c.why(got)}
 	}
 	return c.checked(got.reply, location)
 }
@@ -153,9 +155,9 @@ func (c *Client) Start(ctx context.Context, leg dr.Leg, point string) dr.Answer 
 	got := c.send(ctx, call{verb: string(leg.Verb), url: target, body: body})
 	switch {
 	case got.err != nil && got.unsent:
-		return dr.Answer{Verdict: dr.Later, Reason: "nothing was sent: " + got.why()}
+		return dr.Answer{Verdict: dr.Later, Reason: "nothing was sent: " + c.why(got)}
 	case got.err != nil:
-		return dr.Answer{Verdict: dr.Lost, Reason: got.why()}
+		return dr.Answer{Verdict: dr.Lost, Reason: c.why(got)}
 	}
 	return c.started(got.reply, leg.Verb)
 }

@@ -16,6 +16,7 @@ import (
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/mask"
 )
 
 var _ engine.ARM = (*Client)(nil)
@@ -78,6 +79,7 @@ func options(t policy.Transporter) Options {
 		},
 		Now:   func() time.Time { return start },
 		NewID: func() string { return "5f0c9f4e-0000-4000-8000-000000000001" },
+		Mask:  mask.New().Text,
 	}
 }
 

@@ -43,11 +43,11 @@ type result struct {
 }
 
 // why is the error without the URL, which may be signed, and without secrets.
-func (r result) why() string {
+func (c *Client) why(r result) string {
 	if u, ok := errors.AsType[*url.Error](r.err); ok {
-		return clip(redact(u.Err.Error()))
+		return clip(c.o.Mask(u.Err.Error()))
 	}
-	return clip(redact(r.err.Error()))
+	return clip(c.o.Mask(r.err.Error()))
 }
 
 var (
@@ -69,7 +69,7 @@ func (c *Client) send(ctx context.Context, k call) result {
 	}
 	log := c.o.Log.With("verb", k.verb, "target", service, "durationMs", c.o.Now().Sub(began).Milliseconds(), "clientRequestId", id)
 	if got.err != nil {
-		log.InfoContext(ctx, "ARM did not answer", "error", got.why(), "sent", !got.unsent)
+		log.InfoContext(ctx, "ARM did not answer", "error", c.why(got), "sent", !got.unsent)
 		return got
 	}
 	if k.body == nil && got.reply.status < http.StatusBadRequest {
@@ -102,9 +102,7 @@ func (c *Client) exchange(ctx context.Context, k call, id string) result {
 	if try.reply == nil {
 		return result{err: err, unsent: !try.heard()}
 	}
-	if k.body != nil {
-		try.reply.secret = k.body.AccessKey
-	}
+	try.reply.mask = c.o.Mask
 	return result{reply: *try.reply} // even beside an error: the pipeline drops an answer that comes as the context ends
 }
 

@@ -57,11 +57,11 @@ type identity struct {
 	} `json:"userAssignedIdentities"`
 }
 
-// read gives the settings in the words of dr, bounded and without anything that looks like a secret.
-func (s settings) read(id identity) *dr.Settings {
+// read gives the settings in the words of dr, bounded and, by upTo, without secrets.
+func (s settings) read(id identity, upTo func(int, string) string) *dr.Settings {
 	left := maxTexts
 	kept := func(text string) string {
-		text = kept(text, min(maxSetting, left))
+		text = upTo(min(maxSetting, left), text)
 		left = max(left-len(text), 0)
 		return text
 	}
@@ -99,9 +99,6 @@ func (s settings) read(id identity) *dr.Settings {
 }
 
 func first[T any](list []T) []T { return list[:min(len(list), maxSettings)] }
-
-// kept is a text without secrets, at most so many bytes of it.
-func kept(text string, most int) string { return reply{}.upTo(most, text) }
 
 // domains are the platform's own, in public Azure, US Government and China; every default hostname (gateway, .portal, .developer,
 // .management, .scm, .configuration) ends with one (Azure docs, API Management custom domains; Azure Government and Azure China endpoints).

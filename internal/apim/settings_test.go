@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/mask"
 )
 
 // documented has the fields of the multi-region example of the 2024-05-01 swagger, and secrets where the swagger has room for them.
@@ -86,7 +87,7 @@ func TestWhatIsKeptOfSettingsIsBounded(t *testing.T) {
 	}
 	got := settingsOf(t, `{"type":"Microsoft.ApiManagement/service","identity":{"userAssignedIdentities":{`+strings.Join(users, ",")+`}},"properties":{"provisioningState":"Succeeded","gatewayUrl":"`+long+
 		`","hostnameConfigurations":[`+strings.Join(hosts, ",")+`],"customProperties":{`+strings.Join(more, ",")+`}}}`)
-	if len(got.HostNames) != 100 || len(got.Protocols) != 100 || len(got.UserIdentities) != 100 || len(got.GatewayURL) > 600 || got.Protocols["p0"] != redacted {
+	if len(got.HostNames) != 100 || len(got.Protocols) != 100 || len(got.UserIdentities) != 100 || len(got.GatewayURL) > 600 || got.Protocols["p0"] != mask.Redacted {
 		t.Errorf("%d hosts, %d protocols (%s), %d identities, URL of %d bytes", len(got.HostNames), len(got.Protocols), got.Protocols["p0"], len(got.UserIdentities), len(got.GatewayURL))
 	}
 }

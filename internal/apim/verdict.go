@@ -86,7 +86,7 @@ func (c *Client) settled(r reply, location string) dr.Answer {
 		a.Verdict, a.Reason = dr.Later, fmt.Sprintf("HTTP %d: %v", r.status, err)
 		return a
 	}
-	a.Service, _ = d.view(r.header)
+	a.Service, _ = r.view(d)
 	switch state := d.state(); strings.ToLower(state) {
 	case "", "succeeded":
 		a.Verdict, a.Reason = dr.OK, strings.TrimSpace(fmt.Sprint(r.status, " ", state))
@@ -100,7 +100,7 @@ func (c *Client) settled(r reply, location string) dr.Answer {
 		}
 		a.Reason = reason(a.Error)
 	default:
-		a.Verdict, a.Location, a.Reason = dr.Still, c.next(r.header, location), clip(state)
+		a.Verdict, a.Location, a.Reason = dr.Still, c.next(r.header, location), r.upTo(maxReason, state)
 	}
 	return a
 }
@@ -126,7 +126,7 @@ var advice = map[int]string{
 func (c *Client) read(r reply) dr.Answer {
 	if r.status/100 == 2 {
 		d, _ := r.parse()
-		if view, ok := d.view(r.header); ok && r.status == http.StatusOK {
+		if view, ok := r.view(d); ok && r.status == http.StatusOK {
 			return dr.Answer{Verdict: dr.OK, Service: view}
 		}
 		return dr.Answer{Verdict: dr.Later, Reason: fmt.Sprintf("HTTP %d, but no API Management instance in it", r.status)}

@@ -19,6 +19,7 @@ import (
 	"apim-dr/internal/apim"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/mask"
 	"apim-dr/internal/store"
 	"apim-dr/internal/store/memstore"
 )
@@ -67,7 +68,7 @@ func newRig(t *testing.T) *rig {
 	vault := memstore.New(time.Now)
 	r := &rig{t: t, vault: vault, ctx: t.Context(), dead: map[string]bool{}, state: map[string]string{}, takes: 14*time.Minute + 30*time.Second}
 	arm, err := apim.New(apim.Options{
-		Endpoint: azure, Audience: azure, Credential: token{}, Transport: r, Now: time.Now, NewID: func() string { return "id" },
+		Endpoint: azure, Audience: azure, Credential: token{}, Transport: r, Now: time.Now, NewID: func() string { return "id" }, Mask: mask.New(theKey).Text,
 		Access: func(string) (apim.Access, error) {
 			return apim.Access{Mode: apim.AccessKey, Key: func() string { return theKey }, Variable: "BACKUP_KEY"}, nil
 		},

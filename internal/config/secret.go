@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 // Secret is a text that fmt, slog and encoding/json show as redacted; only Reveal gives it away. Keep it in exported fields: fmt
@@ -31,3 +32,20 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText implements encoding.TextMarshaler, which encoding/json uses for values and map keys.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Secrets are all secrets in plain text, for whoever takes them out of texts: keys themselves, not the connection strings around them.
+func (c Config) Secrets() []string {
+	list := []string{c.Credential.ClientSecret.Reveal()}
+	for _, key := range c.StorageKeys {
+		list = append(list, key.Reveal())
+	}
+	for _, connection := range []Secret{c.ServiceBus.ConnectionString, c.State.ConnectionString} {
+		for part := range strings.SplitSeq(connection.Reveal(), ";") {
+			switch name, value, _ := strings.Cut(part, "="); name {
+			case "AccountKey", "SharedAccessKey", "SharedAccessSignature":
+				list = append(list, value)
+			}
+		}
+	}
+	return list
+}

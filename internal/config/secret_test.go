@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -43,6 +44,20 @@ func TestAConfigurationShowsNoSecretHoweverItIsPrinted(t *testing.T) {
 	noCanary(t, "slog", log.String())
 	if !strings.Contains(log.String(), redacted) {
 		t.Error("slog does not tell that there is a secret")
+	}
+}
+
+func TestSecretsAreTheKeysThemselves(t *testing.T) {
+	c := load(t, map[string]string{"CREDENTIAL": "clientSecret", "AZURE_CLIENT_ID": "00000000-0000-0000-0000-00000000000a",
+		"AZURE_TENANT_ID": "contoso.example", "AZURE_CLIENT_SECRET": "contoso-secret-canary"})
+	got := c.Secrets()
+	slices.Sort(got)
+	if want := []string{key, key, "bus-canary", "contoso-secret-canary"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	c.ServiceBus.ConnectionString = "Endpoint=sb://contoso.example/;SharedAccessSignature=SharedAccessSignature sr=x&sig=y"
+	if got := c.Secrets(); !slices.Contains(got, "SharedAccessSignature sr=x&sig=y") {
+		t.Errorf("%q", got)
 	}
 }
 

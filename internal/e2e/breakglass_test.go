@@ -21,6 +21,7 @@ import (
 
 	"apim-dr/internal/apim"
 	"apim-dr/internal/dr"
+	"apim-dr/internal/mask"
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/azurite"
 	"apim-dr/internal/standin/devstack"
@@ -111,7 +112,7 @@ func TestTheBinaryFailsOverWithTheLoginOfAzAndTheBackupsAlone(t *testing.T) {
 // leftBehind takes a backup of an instance, with its record beside it, as a stamp did that is gone.
 func leftBehind(t *testing.T, armURL string, credential azcore.TokenCredential, account *service.Client, instance string, at dr.Storage) string {
 	t.Helper()
-	client, err := apim.New(apim.Options{Endpoint: armURL, Audience: audience, Credential: credential, Now: time.Now, NewID: uuid.NewString,
+	client, err := apim.New(apim.Options{Endpoint: armURL, Audience: audience, Credential: credential, Now: time.Now, NewID: uuid.NewString, Mask: mask.New(azurite.Key).Text,
 		Access: func(string) (apim.Access, error) {
 			return apim.Access{Mode: apim.AccessKey, Key: func() string { return azurite.Key }}, nil
 		}})

@@ -15,6 +15,7 @@ import (
 
 	"apim-dr/internal/apim"
 	"apim-dr/internal/dr"
+	"apim-dr/internal/mask"
 	"apim-dr/internal/standin/arm"
 )
 
@@ -77,7 +78,7 @@ func TestTheClientOfTheProductSeesWhatIsConfigured(t *testing.T) {
 		c.Groups = map[string]string{"contoso-rg": "West Europe"}
 		c.Deleted = []arm.Service{{ID: group + "Contoso-Gone", Location: "West US"}}
 	})
-	client, err := apim.New(apim.Options{Endpoint: b.url, Audience: audience, Credential: credential{b}, Now: b.clock.now, NewID: func() string { return "id" },
+	client, err := apim.New(apim.Options{Endpoint: b.url, Audience: audience, Credential: credential{b}, Now: b.clock.now, NewID: func() string { return "id" }, Mask: mask.New().Text,
 		Access: func(string) (apim.Access, error) { return apim.Access{}, nil }})
 	if err != nil {
 		t.Fatal(err)
