@@ -38,7 +38,7 @@ const (
 func TestTheBinaryFailsOverWithTheLoginOfAzAndTheBackupsAlone(t *testing.T) {
 	t.Parallel()
 	exe := filepath.Join(t.TempDir(), "apim-dr")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", exe, root).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", exe, "apim-dr").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	blobs, err := azurite.Start(t.Context(), azurite.Options{Accounts: backupAccount + ":" + azurite.Key})

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +28,6 @@ import (
 var (
 	stack *devstack.Stack
 	lines = &logLines{}
-	root  string
 )
 
 // The tests mostly wait for the stack. The flag -parallel wins.
@@ -48,7 +46,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	app := filepath.Join(dir, "app")
-	if err := stage(app); err != nil {
+	if err := devstack.Stage(app); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -66,21 +64,6 @@ func run(m *testing.M) int {
 	}
 	defer stack.Close()
 	return m.Run()
-}
-
-// stage builds the handler and lays the app out as `make stage` does.
-func stage(app string) error {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return err
-	}
-	root = filepath.Dir(strings.TrimSpace(string(out)))
-	make := exec.Command("make", "stage", "APP="+app)
-	make.Dir = root
-	if text, err := make.CombinedOutput(); err != nil {
-		return fmt.Errorf("make stage: %w\n%s", err, text)
-	}
-	return nil
 }
 
 // logLines keeps what the handler wrote.

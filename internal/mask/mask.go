@@ -2,6 +2,7 @@
 package mask
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"regexp"
@@ -143,10 +144,19 @@ func (p pieces) add(secret string) {
 				fmt.Fprintf(&form, escape, b)
 			}
 		}
-		text := form.String()
-		n := min(piece, len(text))
-		for i := 0; i+n <= len(text); i++ {
-			p[text[i:i+n]] = true
-		}
+		p.cut(form.String())
+	}
+	for i := range 3 { // base64 of a text with the secret in it depends on where the secret begins
+		part := []byte(secret[i:])
+		part = part[:len(part)/3*3]
+		p.cut(base64.StdEncoding.EncodeToString(part))
+		p.cut(base64.URLEncoding.EncodeToString(part))
+	}
+}
+
+func (p pieces) cut(text string) {
+	n := min(piece, len(text))
+	for i := 0; i+n <= len(text); i++ {
+		p[text[i:i+n]] = true
 	}
 }

@@ -7,7 +7,11 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -41,10 +45,19 @@ type Options struct {
 	Name   string // tells the storage accounts of several stamps apart: lower-case letters and digits
 	Keep   bool   // the storage outlives Stop
 
+	Keys     Keys
 	Settings map[string]string // more settings of the app; they win
 	Output   func(stream, line string)
 	Log      *slog.Logger // of the stand-ins; nil: nothing
 	Restarts bool         // restart the handler however often it is killed
+}
+
+// Keys are the secrets of a stamp. What is empty is made up, or the constants above for the keys of functions.
+type Keys struct {
+	State, Backups   string // of the storage accounts, base64
+	Bus              string
+	Identity         string // IDENTITY_HEADER
+	Function, Master string
 }
 
 // Stack is the usual local stack: one stamp and the cloud around it.
@@ -113,6 +126,17 @@ func (s *Stamp) fleet() string {
 		panic(err) // only strings, lists and maps
 	}
 	return string(b)
+}
+
+// Stage builds the app and stages it in a folder, as `make stage` does.
+func Stage(app string) error {
+	_, here, _, _ := runtime.Caller(0)
+	build := exec.Command("make", "stage", "APP="+app)
+	build.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..")
+	if text, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("make stage: %w\n%s", err, text)
+	}
+	return nil
 }
 
 func newKey() string {

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Stamp struct {
 
 	cloud                        *Cloud
 	o                            Options
+	functionKey                  string
 	dir                          string // of Azurite; empty: it keeps nothing
 	stateKey, backupKey, busKey  string
 	azuritePort                  int
@@ -51,7 +53,7 @@ func (c *Cloud) StartStamp(ctx context.Context, o Options) (*Stamp, error) {
 		o.Region = "northeurope"
 	}
 	s := &Stamp{
-		cloud: c, o: o, stateKey: newKey(), backupKey: newKey(), busKey: newKey(), busAddr: "127.0.0.1:0", hostAddr: o.Addr,
+		cloud: c, o: o, functionKey: cmp.Or(o.Keys.Function, FunctionKey), stateKey: cmp.Or(o.Keys.State, newKey()), backupKey: cmp.Or(o.Keys.Backups, newKey()), busKey: cmp.Or(o.Keys.Bus, newKey()), busAddr: "127.0.0.1:0", hostAddr: o.Addr,
 		stateAccount: stateAccount + o.Name, backupsAccount: backupsAccount + o.Name,
 	}
 	err := s.settle()
@@ -200,7 +202,7 @@ func (s *Stamp) startBus() (err error) {
 func (s *Stamp) startHost(ctx context.Context, settings map[string]string) error {
 	var err error
 	s.Host, err = funchost.New(funchost.Options{
-		Root: s.o.App, Settings: settings, Addr: s.hostAddr, MasterKey: MasterKey, HostKey: FunctionKey,
+		Root: s.o.App, Settings: settings, Addr: s.hostAddr, MasterKey: cmp.Or(s.o.Keys.Master, MasterKey), HostKey: s.functionKey, IdentityHeader: s.o.Keys.Identity,
 		Token: func(_ context.Context, resource, clientID string) (string, time.Time, error) {
 			token, expires := s.cloud.Tokens.Issue(resource, clientID)
 			return token, expires, nil
@@ -263,7 +265,7 @@ func (s *Stamp) call(ctx context.Context, method, route, body string, header htt
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("x-functions-key", FunctionKey)
+	r.Header.Set("x-functions-key", s.functionKey)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}

@@ -1,6 +1,7 @@
 package funchost
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -52,7 +53,7 @@ func New(o Options) (*Host, error) {
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		identityHeader: rand.Text(),
+		identityHeader: cmp.Or(o.IdentityHeader, rand.Text()),
 		ready:          make(chan struct{}),
 		current:        &worker{},
 		changed:        make(chan struct{}),

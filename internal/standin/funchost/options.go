@@ -35,6 +35,8 @@ type Options struct {
 	// An empty key opens nothing.
 	MasterKey, HostKey string
 	FunctionKeys       map[string]string
+	// IdentityHeader is what the handler has to show for a token. Empty: made up.
+	IdentityHeader string
 	// Token answers the managed-identity endpoint of App Service. Nil: there is none. clientID is empty for the system-assigned one.
 	Token func(ctx context.Context, resource, clientID string) (token string, expires time.Time, err error)
 	// Output gets every line of the handler, whole, with one of the Stream tags. Nil: the lines go to Log. Called concurrently.
