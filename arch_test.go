@@ -70,7 +70,7 @@ func TestImportsPointInwards(t *testing.T) {
 		"internal/apim":    {"internal/dr", "internal/trace"},
 		"internal/bus":     {"internal/dr", "internal/engine", "internal/trace"},
 		"internal/store":   {"internal/dr", "internal/engine"},
-		"internal/config":  {"internal/dr"},
+		"internal/config":  {"internal/dr", "internal/mask"},
 		"internal/gateway": {"internal/dr"},
 		"internal/direct":  {"internal/dr", "internal/engine"},
 		"internal/cli":     {"internal/direct", "internal/dr", "internal/engine"},

@@ -135,7 +135,7 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 		b.warnings = append(b.warnings, "WEBSITE_TIME_ZONE: is "+held(s.TimeZone)+"; schedules are read as UTC here, so remove it or the host's timers fire at other times")
 	}
 	c.Warnings = append(b.warnings, env.unknownTimings()...)
-	if err := m.err(); err != nil {
+	if err := m.err(c.Secrets()); err != nil {
 		return Config{}, err
 	}
 	return c, nil

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"apim-dr/internal/mask"
 )
 
 // Mistake is one thing wrong with the configuration.
@@ -51,9 +53,14 @@ func (m *mistakes) aside(where, format string, args ...any) {
 	m.list = append(m.list, Mistake{Where: where, Text: fmt.Sprintf(format, args...)})
 }
 
-func (m *mistakes) err() error {
+// err is all mistakes without the secrets, of which one may have been pasted into a setting that is shown.
+func (m *mistakes) err(secrets []string) error {
 	if len(m.list) == 0 {
 		return nil
+	}
+	known := mask.New(secrets...)
+	for i, one := range m.list {
+		m.list[i] = Mistake{Where: known.Text(one.Where), Text: known.Text(one.Text)}
 	}
 	return &Error{Mistakes: m.list}
 }

@@ -76,7 +76,9 @@ func TestNoMistakeShowsASecretWhereverItWasPasted(t *testing.T) {
 		}
 		noCanary(t, name, err.Error())
 	}
-	_, err := Load(settingsWith(map[string]string{"BACKUP_KEY": "contoso-secret-canary"}), noFiles)
+	_, err := Load(settingsWith(map[string]string{"AZURE_CLIENT_SECRET": "contoso-secret-canary", "LOG_LEVEL": "contoso-secret-canary", "AZURE_CLOUD": "secret-canary"}), noFiles)
+	noCanary(t, "a client secret elsewhere", err.Error())
+	_, err = Load(settingsWith(map[string]string{"BACKUP_KEY": "contoso-secret-canary"}), noFiles)
 	noCanary(t, "BACKUP_KEY", fmt.Sprint(err))
 	for _, field := range fleetFields() {
 		last := field[strings.LastIndex(field, ".")+1:]
