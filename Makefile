@@ -10,7 +10,7 @@ BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
 # Packages without goroutines are tested without the race detector, which would only slow them down; those with long walks both with and without.
 PURE     := ./internal/dr ./internal/engine
 
-.PHONY: help run demo demo-region-loss test lint package azurite stage tools clean
+.PHONY: help run demo demo-region-loss test lint vuln package azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ lint: tools ## gofmt, go vet, staticcheck, go.mod tidiness
 	go vet ./...
 	go tool staticcheck ./...
 	go mod tidy -diff
+
+# govulncheck ends with 3 when it finds something. Only a database that did not answer is passed over, and that is said.
+vuln: tools ## known vulnerabilities in what is called (VULN_REQUIRED=1: a database that cannot be reached fails, too)
+	@rc=0; out=$$(go tool govulncheck $(VULN_FLAGS) ./... 2>&1) || rc=$$?; \
+	if [ $$rc = 1 ] && grep -q '^govulncheck: fetching vulnerabilities: Get ' <<<"$$out"; then \
+		echo "make vuln: NOT CHECKED, the vulnerability database cannot be reached: $$out" >&2; \
+		exit $(if $(filter 1,$(VULN_REQUIRED)),1,0); \
+	fi; \
+	echo "$$out"; exit $$rc
 
 package: stage ## dist/apim-dr.zip for linux/amd64, ready to deploy
 	@rm -rf dist/package dist/apim-dr.zip && mkdir -p dist/package
