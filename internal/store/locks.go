@@ -11,6 +11,7 @@ import (
 
 // lockBody is the content of a lock.
 type lockBody struct {
+	V          int    `json:"v"`              // 0 in locks of the first versions
 	Operation  string `json:"operation"`      // id of the holder
 	Invocation string `json:"invocation"`     // nonce of the holder's invocation that took it last; empty: it was handed over and not taken up yet
 	Next       string `json:"next,omitempty"` // id of the operation that gets it when it becomes free
@@ -166,7 +167,7 @@ func (s *Store) Locks(ctx context.Context) (map[string]string, error) {
 		held, _, err := s.lockAt(ctx, item.Name)
 		service, badName := decoded(locksDir, item.Name)
 		switch {
-		case errors.Is(err, engine.ErrNotFound): // freed since it was listed
+		case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrNewer): // freed since it was listed; the newer version's affair
 		case errors.Is(err, engine.ErrUnreadable), err == nil && badName != nil:
 			s.log.ErrorContext(ctx, "a lock cannot be read: delete it once no operation is at work on the service", "blob", item.Name)
 		case err != nil:
@@ -205,6 +206,7 @@ func (s *Store) lockAt(ctx context.Context, name string) (held lockBody, etag st
 
 // putLock replaces the lock that has etag; without one it creates it.
 func (s *Store) putLock(ctx context.Context, name string, l lockBody, etag string) error {
+	l.V = dr.Version
 	body, err := record(name, l)
 	if err != nil {
 		return err

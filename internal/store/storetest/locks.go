@@ -133,6 +133,17 @@ var locks = map[string]func(*testing.T, Fixture){
 			t.Error(got)
 		}
 	},
+	"a newer version's lock is an error to its service, hides no other and stays": func(t *testing.T, f Fixture) {
+		put(t, f.State, "locks/"+service, newer)
+		must(f.Store.Lock(t.Context(), "contoso-us", id(2), "n1"))(t)
+		_, err := f.Store.Lock(t.Context(), service, id(1), "n1")
+		is(t, err, engine.ErrNewer)
+		is(t, f.Store.Unlock(t.Context(), service, id(1)), engine.ErrNewer)
+		if got := must(f.Store.Locks(t.Context()))(t); !maps.Equal(got, map[string]string{"contoso-us": id(2)}) {
+			t.Error(got)
+		}
+		equal(t, "lock", text(t, f.State, "locks/"+service), newer)
+	},
 	"what is no id takes no lock": func(t *testing.T, f Fixture) {
 		if _, err := f.Store.Lock(t.Context(), service, "me", "n1"); err == nil {
 			t.Error("locked")

@@ -124,7 +124,7 @@ var layout = map[string]func(*testing.T, Fixture){
 		if got := names(t, f.Backups); !slices.Equal(got, []string{id(1) + "-s0-a1.apimdr.json", "roles/contoso-eu~7Econtoso-us.apimdr.json"}) {
 			t.Errorf("beside the backups: %v", got)
 		}
-		equal(t, "lock", text(t, f.State, "locks/contoso-eu"), `{"operation":"`+id(1)+`","invocation":"n1"}`)
+		equal(t, "lock", text(t, f.State, "locks/contoso-eu"), `{"v":1,"operation":"`+id(1)+`","invocation":"n1"}`)
 		equal(t, "lease in clear", listed(t, f, "active/").Metadata["leaseuntil"], "2026-11-02T03:01:30Z")
 	},
 	"a name from outside never becomes a path, and is listed as it was": func(t *testing.T, f Fixture) {

@@ -31,15 +31,15 @@ var reservations = map[string]func(*testing.T, Fixture){
 			"unlock": func() error { return f.Store.Unlock(t.Context(), service, id(1)) },
 		} {
 			reserved(t, f)
-			lockIs(t, f, `{"operation":"`+id(1)+`","invocation":"n1","next":"`+id(2)+`"}`)
+			lockIs(t, f, `{"v":1,"operation":"`+id(1)+`","invocation":"n1","next":"`+id(2)+`"}`)
 			heldBy(t, f, id(1))
 			ok(t, leave())
-			lockIs(t, f, `{"operation":"`+id(2)+`","invocation":""}`)
+			lockIs(t, f, `{"v":1,"operation":"`+id(2)+`","invocation":""}`)
 			equal(t, "another after "+what, must(f.Store.Lock(t.Context(), service, id(3), "n3"))(t), id(2))
 			ok(t, f.Store.Yield(t.Context(), service, id(1), "n1"))
 			ok(t, f.Store.Unlock(t.Context(), service, id(1)))
 			equal(t, "heir", must(f.Store.Lock(t.Context(), service, id(2), "n2"))(t), id(2))
-			lockIs(t, f, `{"operation":"`+id(2)+`","invocation":"n2"}`)
+			lockIs(t, f, `{"v":1,"operation":"`+id(2)+`","invocation":"n2"}`)
 			ok(t, f.Store.Yield(t.Context(), service, id(2), "n2"))
 			heldBy(t, f, "")
 		}
@@ -47,7 +47,7 @@ var reservations = map[string]func(*testing.T, Fixture){
 	"another invocation of the holder keeps the reservation, and then the first can hand over no more": func(t *testing.T, f Fixture) {
 		reserved(t, f)
 		must(f.Store.Lock(t.Context(), service, id(1), "n9"))(t)
-		lockIs(t, f, `{"operation":"`+id(1)+`","invocation":"n9","next":"`+id(2)+`"}`)
+		lockIs(t, f, `{"v":1,"operation":"`+id(1)+`","invocation":"n9","next":"`+id(2)+`"}`)
 		ok(t, f.Store.Yield(t.Context(), service, id(1), "n1"))
 		heldBy(t, f, id(1))
 	},
@@ -60,10 +60,10 @@ var reservations = map[string]func(*testing.T, Fixture){
 	"who ends takes back the reservation": func(t *testing.T, f Fixture) {
 		reserved(t, f)
 		ok(t, f.Store.Yield(t.Context(), service, id(2), "n2"))
-		lockIs(t, f, `{"operation":"`+id(1)+`","invocation":"n1","next":"`+id(2)+`"}`)
+		lockIs(t, f, `{"v":1,"operation":"`+id(1)+`","invocation":"n1","next":"`+id(2)+`"}`)
 		ok(t, f.Store.Unlock(t.Context(), service, id(3)))
 		ok(t, f.Store.Unlock(t.Context(), service, id(2)))
-		lockIs(t, f, `{"operation":"`+id(1)+`","invocation":"n1"}`)
+		lockIs(t, f, `{"v":1,"operation":"`+id(1)+`","invocation":"n1"}`)
 		ok(t, f.Store.Unlock(t.Context(), service, id(1)))
 		heldBy(t, f, "")
 	},
@@ -83,17 +83,17 @@ var reservations = map[string]func(*testing.T, Fixture){
 		reserved(t, f)
 		equal(t, "another holder", must(f.Store.TakeOver(t.Context(), service, id(9), id(2), "n2"))(t), id(1))
 		equal(t, "by another", must(f.Store.TakeOver(t.Context(), service, id(1), id(3), "n3"))(t), id(2))
-		lockIs(t, f, `{"operation":"`+id(2)+`","invocation":""}`)
+		lockIs(t, f, `{"v":1,"operation":"`+id(2)+`","invocation":""}`)
 		ok(t, f.Store.Unlock(t.Context(), service, id(2)))
 		reserved(t, f)
 		equal(t, "by the heir", must(f.Store.TakeOver(t.Context(), service, id(1), id(2), "n2"))(t), id(2))
-		lockIs(t, f, `{"operation":"`+id(2)+`","invocation":"n2"}`)
+		lockIs(t, f, `{"v":1,"operation":"`+id(2)+`","invocation":"n2"}`)
 	},
 	"a reservation for the holder itself, however it came there, keeps nobody out": func(t *testing.T, f Fixture) {
-		put(t, f.State, "locks/"+service, `{"operation":"`+id(1)+`","invocation":"n1","next":"`+id(1)+`"}`)
+		put(t, f.State, "locks/"+service, `{"v":1,"operation":"`+id(1)+`","invocation":"n1","next":"`+id(1)+`"}`)
 		equal(t, "taken over", must(f.Store.TakeOver(t.Context(), service, id(1), id(2), "n2"))(t), id(2))
 		ok(t, f.Store.Unlock(t.Context(), service, id(2)))
-		put(t, f.State, "locks/"+service, `{"operation":"`+id(1)+`","invocation":"n1","next":"`+id(1)+`"}`)
+		put(t, f.State, "locks/"+service, `{"v":1,"operation":"`+id(1)+`","invocation":"n1","next":"`+id(1)+`"}`)
 		ok(t, f.Store.Unlock(t.Context(), service, id(1)))
 		heldBy(t, f, "")
 	},
@@ -135,7 +135,7 @@ var reservations = map[string]func(*testing.T, Fixture){
 		}
 	},
 	"what cannot be read is told": func(t *testing.T, f Fixture) {
-		for i, body := range []string{"{}", `{"operation":"` + id(1) + `","invocation":"n1","next":"../x"}`} {
+		for i, body := range []string{"{}", `{"v":1,"operation":"` + id(1) + `","invocation":"n1","next":"../x"}`} {
 			name := []string{"contoso-eu", "contoso-us"}[i]
 			put(t, f.State, "locks/"+name, body)
 			is(t, f.Store.Reserve(t.Context(), name, id(1), id(2)), engine.ErrUnreadable)
