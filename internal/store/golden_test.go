@@ -2,8 +2,11 @@ package store_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -111,18 +114,27 @@ func failedOver() dr.Operation {
 	}
 }
 
-// goldens are the records by the file that holds their stored form, and what was stored.
-func goldens(t *testing.T) map[string][]byte {
+// golden is a record as it is stored.
+type golden struct {
+	name    string // of its blob
+	beside  bool   // the backups, not among the records
+	body    []byte
+	content store.Content // the blob
+}
+
+// goldens are the records by the file that holds their stored form. Of a marker that is its metadata.
+func goldens(t *testing.T) map[string]golden {
 	s := memstore.New(func() time.Time { return at(0) })
-	s.Backups(storage)
-	stored := map[string][]byte{}
-	take := func(file, name string) {
-		body, _, err := s.State.Get(t.Context(), name)
+	backups := s.Backups(storage)
+	stored := map[string]golden{}
+	takeFrom := func(c *memstore.Container, file, name string) {
+		body, _, err := c.Get(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		stored[file] = body
+		stored[file] = golden{name, c == backups, body, store.Content{Body: body}}
 	}
+	take := func(file, name string) { takeFrom(s.State, file, name) }
 	no := func(err error) {
 		if err != nil {
 			t.Fatal(err)
@@ -145,6 +157,7 @@ func goldens(t *testing.T) map[string][]byte {
 	p.UsedBy = []string{op.ID}
 	no(s.PutPoint(t.Context(), p))
 	take("recovery-point", "recovery-points/contoso-eu/"+p.ID+".json")
+	takeFrom(backups, "recovery-point-beside", p.ID+".apimdr.json")
 	no(s.MergeService(t.Context(), "contoso-eu", func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, "contoso-eu") }))
 	take("service", "services/contoso-eu")
 	_, err := s.Lock(t.Context(), "contoso-eu", op.ID, "n1")
@@ -172,6 +185,10 @@ func goldens(t *testing.T) map[string][]byte {
 		return p, true
 	}))
 	take("pair", "pairs/contoso-eu~7Econtoso-us")
+	kept, err := s.Pair(t.Context(), failover.Recovery.Pair)
+	no(err)
+	no(s.Vault.KeepRole(t.Context(), storage, kept))
+	takeFrom(backups, "role", "roles/contoso-eu~7Econtoso-us.apimdr.json")
 	no(s.MoveTick(t.Context(), "nightly", at(0)))
 	take("tick", "ticks/nightly")
 	_, err = s.Remember(t.Context(), "cafe", engine.Claim{Operation: op.ID, BodyHash: "f00d"})
@@ -180,17 +197,22 @@ func goldens(t *testing.T) map[string][]byte {
 	no(s.Mark(t.Context(), dr.Wake{V: dr.Version, ID: op.ID, Epoch: 1, N: 2, Try: 3, Attempt: 1, Location: "https://management.azure.com//x?a=1&b=2", Lease: at(12)}))
 	items, _, err := s.State.List(t.Context(), "active/", "", 1)
 	no(err)
-	stored["marker-metadata"], err = json.Marshal(items[0].Metadata)
+	metadata, err := json.Marshal(items[0].Metadata)
 	no(err)
+	stored["marker-metadata"] = golden{items[0].Name, false, metadata, store.Content{Body: []byte("{}"), Metadata: items[0].Metadata}}
+	for file, content := range map[string]string{"quarantine": "nonsense <1>", "quarantine-binary": "\xff\x00"} {
+		no(s.Quarantine(t.Context(), []byte(content), "not a message of apim-dr"))
+		take(file, quarantineBlob(content))
+	}
 	return stored
 }
 
 func TestStoredShapesAreThoseOfTheGoldenFiles(t *testing.T) {
 	stored := goldens(t)
-	for file, body := range stored {
+	for file, record := range stored {
 		path := filepath.Join("testdata", file+".golden.json")
 		var got bytes.Buffer
-		if err := json.Indent(&got, body, "", "  "); err != nil {
+		if err := json.Indent(&got, record.body, "", "  "); err != nil {
 			t.Fatal(err)
 		}
 		got.WriteByte('\n')
@@ -210,6 +232,71 @@ func TestStoredShapesAreThoseOfTheGoldenFiles(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "*"))
 	if err != nil || len(files) != len(stored) {
 		t.Errorf("%d files for %d records: %v, %v", len(files), len(stored), files, err)
+	}
+}
+
+func quarantineBlob(content string) string {
+	return fmt.Sprintf("quarantine/%x", sha256.Sum256([]byte(content)))
+}
+
+// After a roll back the records of the version that was rolled back are there. Whatever is done then, they stay as they are, and whoever needs one hears why.
+func TestWhatANewerVersionWroteIsLeftAlone(t *testing.T) {
+	op, failover := phased(dr.Queued), failedOver()
+	p := *failover.Recovery.Bound
+	w := dr.Wake{V: dr.Version, ID: op.ID, Lease: at(12)}
+	for file, record := range goldens(t) {
+		s := memstore.New(func() time.Time { return at(0) })
+		in := s.Backups(storage)
+		if !record.beside {
+			in = s.State
+		}
+		newer := record.content
+		newer.Body = bytes.Replace(newer.Body, []byte(`"v":1`), []byte(`"v":2,"new":{"shape":[]}`), 1)
+		if file != "marker-metadata" && bytes.Equal(newer.Body, record.content.Body) {
+			t.Errorf("%s has no version", file)
+		}
+		if _, err := in.Create(t.Context(), record.name, newer); err != nil {
+			t.Fatal(err)
+		}
+		id := strings.TrimSuffix(filepath.Base(record.name), ".json")
+		point := strings.TrimSuffix(id, ".apimdr")
+		var errs []error
+		did := func(_ any, err error) { errs = append(errs, err) }
+		_, _, err := s.Operation(t.Context(), id)
+		did(nil, err)
+		for _, created := range []dr.Operation{op, failover} {
+			did(s.CreateOperation(t.Context(), created))
+		}
+		did(s.Lock(t.Context(), "contoso-eu", op.ID, "n9"))
+		did(s.TakeOver(t.Context(), "contoso-eu", op.ID, failover.ID, "n9"))
+		did(nil, s.Reserve(t.Context(), "contoso-eu", op.ID, failover.ID))
+		did(nil, s.Yield(t.Context(), "contoso-eu", op.ID, "n1"))
+		did(nil, s.Unlock(t.Context(), "contoso-eu", op.ID))
+		did(nil, s.PutPoint(t.Context(), p))
+		did(nil, s.Pin(t.Context(), "contoso-eu", point, op.ID))
+		did(nil, s.Unpin(t.Context(), "contoso-eu", point, op.ID))
+		for _, service := range []string{"contoso-eu", "contoso-us"} {
+			did(nil, s.MergeService(t.Context(), service, func(s dr.ServiceState) (dr.ServiceState, bool) { return s, true }))
+		}
+		pair := dr.NewPair("contoso-eu", "contoso-us")
+		did(nil, s.MergePair(t.Context(), pair.Name, func(dr.Pair) (dr.Pair, bool) { return pair, true }))
+		did(nil, s.Vault.KeepRole(t.Context(), storage, pair))
+		did(nil, s.Vault.Beside(t.Context(), storage, func(dr.RecoveryPoint) error { return nil }, func(_ string, why error) { errs = append(errs, why) }))
+		did(nil, s.MoveTick(t.Context(), "nightly", at(60)))
+		did(s.Remember(t.Context(), "cafe", engine.Claim{Operation: op.ID, BodyHash: "f00d"}))
+		for _, content := range []string{"nonsense <1>", "\xff\x00"} {
+			did(nil, s.Quarantine(t.Context(), []byte(content), "another reason"))
+		}
+		if file != "marker-metadata" { // of that the newest beat stays, whoever's: it is read with every record
+			did(nil, s.Mark(t.Context(), w))
+		}
+		after, _, err := in.Get(t.Context(), record.name)
+		if err != nil || !bytes.Equal(after, newer.Body) {
+			t.Errorf("%s became %s, %v", file, after, err)
+		}
+		if told := errors.Is(errors.Join(errs...), engine.ErrNewer); told == (strings.HasPrefix(file, "quarantine") || file == "marker-metadata") { // which nobody reads
+			t.Errorf("%s: %v", file, errors.Join(errs...))
+		}
 	}
 }
 
