@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -175,6 +176,49 @@ func TestAdviceHoldsNoWordsOfOthers(t *testing.T) {
 	for _, c := range got.Plan.Checks {
 		if c.Name == "target" && strings.Contains(c.Detail, "curl") || c.Name == "target" && !strings.Contains(c.Detail, "--sku-name SKU") {
 			t.Errorf("%s", c.Detail)
+		}
+	}
+}
+
+// After a roll back an operation in flight may have a record of the version that was rolled back. It waits, untouched and alone on its service, and ends when
+// that version is back.
+func TestAnOperationOfANewerVersionWaitsUntouched(t *testing.T) {
+	for phase, after := range map[dr.Phase]time.Duration{dr.Queued: 0, dr.Running: 2 * time.Minute} {
+		w := newWorld(t, "contoso-eu")
+		op := w.backup("contoso-eu")
+		if after > 0 {
+			w.run(after)
+		}
+		name := "operations/" + dr.Day(op.ID) + "/" + op.ID + ".json"
+		rewrite := func(from, to string) (body []byte) {
+			w.aside(func() error {
+				was, etag, err := w.store.State.Get(t.Context(), name)
+				if body = bytes.Replace(was, []byte(from), []byte(to), 1); err == nil {
+					_, err = w.store.State.Replace(t.Context(), name, body, etag)
+				}
+				return err
+			})
+			return body
+		}
+		if got := w.operation(op.ID).Phase; got != phase {
+			t.Fatalf("it is %s, not %s", got, phase)
+		}
+		newer, posts := rewrite(`"v":1`, `"v":2`), len(w.posts)
+		another := w.backup("contoso-eu")
+		w.run(2 * time.Hour)
+		w.aside(func() error {
+			if body, _, err := w.store.State.Get(t.Context(), name); err != nil || !bytes.Equal(body, newer) {
+				t.Errorf("%s: the record became %s, %v", phase, body, err)
+			}
+			return nil
+		})
+		if mine := len(w.events[op.ID]); mine > 0 || phase == dr.Running && len(w.posts) > posts || phase == dr.Queued && w.operation(another.ID).Outcome != dr.Succeeded {
+			t.Errorf("%s: %d events, POSTs %v, the other one is %s", phase, mine, w.posts[posts:], w.operation(another.ID).Phase)
+		}
+		rewrite(`"v":2`, `"v":1`)
+		w.run(3 * time.Hour)
+		if wrong := w.check(2); len(wrong) > 0 {
+			t.Errorf("%s: %v", phase, wrong)
 		}
 	}
 }
