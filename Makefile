@@ -10,7 +10,7 @@ BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
 # Packages without goroutines are tested without the race detector, which would only slow them down; those with long walks both with and without.
 PURE     := ./internal/dr ./internal/engine
 
-.PHONY: help run demo demo-region-loss test lint vuln package azurite stage tools clean
+.PHONY: help run demo demo-region-loss test upgrade-test lint vuln package azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,24 @@ demo-region-loss: stage $(AZURITE)/node_modules/.installed ## two stamps: one is
 
 test: tools $(AZURITE)/node_modules/.installed ## all tests, with the race detector where there are goroutines
 	go test -timeout 4m $(PURE)
-	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(dr|e2e)$$')
-	go test -race -timeout 4m -count=1 ./internal/e2e # it builds the app itself, which Go's test cache does not see
+	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(dr|e2e|secrets|upgrade)$$')
+	go test -race -timeout 4m -count=1 -p 1 ./internal/e2e ./internal/secrets # they build the app themselves, which Go's test cache does not see
+
+# A revision that this clone does not have, as a shallow one may not, is fetched if it can be, or else told and passed over (UPGRADE_REQUIRED=1: fails).
+UPGRADE_FROM ?= HEAD~1 478b21d
+upgrade-test: stage $(AZURITE)/node_modules/.installed ## this app takes over from those of UPGRADE_FROM in the middle of operations, and back
+	@apps=; for rev in $(UPGRADE_FROM); do \
+		find() { git rev-parse -q --verify --short "$$rev^{commit}"; }; \
+		sha=$$(find || { git fetch -q --unshallow 2>/dev/null && find; }) || { \
+			echo "make upgrade-test: NOT TESTED from $$rev, which this clone does not have (git fetch --unshallow may bring it)" >&2; \
+			[ "$(UPGRADE_REQUIRED)" = 1 ] && exit 1; continue; }; \
+		at=$(CURDIR)/dist/upgrade/$$sha; \
+		if [ ! -e $$at/app ]; then \
+			rm -rf $$at && mkdir -p $$at/src && git archive $$sha | tar -x -C $$at/src && $(MAKE) -s -C $$at/src stage APP=$$at/app; \
+		fi; \
+		apps="$$apps $$at/app"; \
+	done; \
+	[ -z "$$apps" ] || UPGRADE_APP=$(CURDIR)/$(APP) UPGRADE_FROM_APPS="$$apps" go test -race -timeout 4m -count=1 ./internal/upgrade
 
 lint: tools ## gofmt, go vet, staticcheck, go.mod tidiness
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt: $$bad"; exit 1; }
