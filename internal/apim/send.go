@@ -75,8 +75,9 @@ func (c *Client) send(ctx context.Context, k call) result {
 	if k.body == nil && got.reply.status < http.StatusBadRequest {
 		level = slog.LevelDebug // polls are many
 	}
-	h := got.reply.header
-	log.Log(ctx, level, "ARM answered", "status", got.reply.status, "requestId", h.Get("x-ms-request-id"), "correlationId", h.Get("x-ms-correlation-request-id"))
+	request := got.reply.upTo(maxSetting, got.reply.header.Get("x-ms-request-id"))
+	correlation := got.reply.upTo(maxSetting, got.reply.header.Get("x-ms-correlation-request-id"))
+	log.Log(ctx, level, "ARM answered", "status", got.reply.status, "requestId", request, "correlationId", correlation)
 	return got
 }
 

@@ -66,8 +66,8 @@ func (f *armFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rest := r.Header.Clone()
 	rest.Del("Authorization")
 	heard.tell("a request to ARM", fmt.Sprintf("%s %s %v %s", r.Method, r.URL, rest, withoutKey(body)))
-	if l := f.take(r, body); l != nil {
-		answerWith(w, *l, f.everything(authorization))
+	if l, ok := f.take(r, body); ok {
+		answerWith(w, l, f.everything(authorization))
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -84,7 +84,7 @@ func withoutKey(body []byte) string {
 	return string(body)
 }
 
-func (f *armFront) take(r *http.Request, body []byte) *lie {
+func (f *armFront) take(r *http.Request, body []byte) (lie, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(body) > 0 {
@@ -99,10 +99,10 @@ func (f *armFront) take(r *http.Request, body []byte) *lie {
 				f.told = map[string]int{}
 			}
 			f.told[l.path]++
-			return l
+			return *l, true
 		}
 	}
-	return nil
+	return lie{}, false
 }
 
 // everything is what ARM was sent, in many forms.

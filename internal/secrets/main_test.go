@@ -43,6 +43,8 @@ var (
 	azure   = &armFront{}
 	vault   = &blobFront{}
 	heard   = &ledger{known: map[string]string{}}
+
+	armURL, blobURL string // of the two fronts
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -70,12 +72,13 @@ func run(m *testing.M) int {
 	arm, blobs := httptest.NewServer(azure), httptest.NewServer(vault)
 	defer arm.Close()
 	defer blobs.Close()
+	armURL, blobURL = arm.URL, blobs.URL
 	stack, err = devstack.Start(context.Background(), devstack.Options{
 		App: app, Instances: devstack.DemoFleet(), Restarts: true, Keys: keys,
 		Output: func(stream, line string) { heard.tell("the handler's "+stream, line) },
 		Log:    slog.New(slog.NewJSONHandler(heard, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Settings: map[string]string{
-			"ARM_ENDPOINT": arm.URL, "BLOB_ENDPOINT": blobs.URL + "/{account}", "AZURE_CLIENT_SECRET": clientSecret,
+			"ARM_ENDPOINT": armURL, "BLOB_ENDPOINT": blobURL + "/{account}", "AZURE_CLIENT_SECRET": clientSecret,
 			"TIMING_POST_WINDOW": "2s", "TIMING_SETTLE": "1s", "TIMING_BLOB_MISSING": "2s", "TIMING_VERIFY": "3s", "TIMING_OUTAGE_MOST": "1s",
 		},
 	})

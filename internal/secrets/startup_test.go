@@ -191,3 +191,23 @@ func TestEntraMayQuoteTheClientSecret(t *testing.T) {
 		t.Errorf("Entra was asked %d times; nobody tells what it said: %s", asked, said)
 	}
 }
+
+// The command line prints what ARM says to whoever has the terminal.
+func TestTheCommandLineTellsNoSecret(t *testing.T) {
+	settings := good(t)
+	settings["ARM_ENDPOINT"], settings["BLOB_ENDPOINT"] = armURL, blobURL+"/{account}"
+	settings["CREDENTIAL"], settings["IDENTITY_ENDPOINT"] = "managedIdentity", stack.Host.URL()+"/msi/token"
+	delete(settings, "AZURE_CLIENT_ID")
+	azure.lie(lie{method: "GET", path: "/", status: 403})
+	defer azure.honest()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(app, "apim-dr"), "failover", "--direct", "--dry-run", "--verbose",
+		"--primary-id", devstack.ResourceID("contoso-eu"), "--target-id", devstack.ResourceID("contoso-us"), "--storage", "contosodrbackups/apim-backups", "--access", "storageKey:BACKUP_KEY")
+	delete(settings, "FLEET")
+	for name, value := range settings {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	out, _ := cmd.CombinedOutput() // a plan that does not pass is an exit status, too
+	if said := string(out); len(heard.leaks(said)) > 0 || !strings.Contains(said, mask.Redacted) {
+		t.Errorf("%v: %.3000s", heard.leaks(said), said)
+	}
+}
