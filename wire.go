@@ -134,6 +134,7 @@ func fleetOf(c config.Config) engine.Fleet {
 		p := c.Fleet.Plans[name]
 		f.Plans = append(f.Plans, engine.Plan{
 			Name: name, Schedule: p.Schedule, Spread: p.Spread, Within: p.Deadline, Storage: storageOf(c.Fleet.Storages[p.Storage]), RPO: p.RPO, Proven: p.ProvenWithin,
+			NotDuring: p.NotDuring,
 		})
 	}
 	for _, s := range c.Fleet.Services {

@@ -24,6 +24,19 @@ func (r *recorder) Rearm(_ context.Context, r2 engine.RearmRequest) ([]dr.Pair, 
 	return []dr.Pair{dr.NewPair("contoso-eu", "contoso-us")}, r.note(fmt.Sprintf("rearm %s active %s suspended %v by %s: %s", r2.Service, r2.Active, r2.Suspended, r2.By, r2.Reason))
 }
 
+func (r *recorder) Hold(_ context.Context, r2 engine.HoldRequest) (dr.Held, error) {
+	held := dr.Held{Service: r2.Service, Hold: dr.Hold{Until: r2.Until.UTC(), Reason: r2.Reason, By: r2.By}}
+	return held, r.note(held.String())
+}
+
+func (r *recorder) Release(_ context.Context, service, by, reason string) error {
+	return r.note("release " + service + " by " + by + ": " + reason)
+}
+
+func (r *recorder) Busy(_ context.Context, service string) (engine.Busy, error) {
+	return r.busy, r.note("busy " + service)
+}
+
 func (r *recorder) Status(context.Context) (engine.Status, error) {
 	return engine.Status{Services: []dr.Posture{{}}}, r.note("status")
 }
@@ -123,6 +136,54 @@ func TestAStandbyIsRearmed(t *testing.T) {
 		if got := strings.Join(fields(t, w), " "); !isProblem(w, 400) || got != tc.fields || len(r.calls) > 0 {
 			t.Errorf("%s %s: %d, fields %q, calls %q", tc.path, tc.body, w.Code, got, r.calls)
 		}
+	}
+}
+
+func TestAnInstanceIsHeldAndReleased(t *testing.T) {
+	const hold, release = "/api/services/contoso-eu/hold", "/api/services/contoso-eu/release"
+	const body = `{"until":"2026-01-31T06:00:00+01:00","reason":"a release"}`
+	r := &recorder{}
+	if w := r.call(http.MethodPut, hold, body); w.Code != 200 || members(t, w)["until"] != "2026-01-31T05:00:00Z" || members(t, w)["service"] != "contoso-eu" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := r.post(release, `{"reason":"done"}`); w.Code != 204 || w.Body.Len() > 0 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if want := []string{"contoso-eu is held until 2026-01-31T05:00:00Z by http: a release", "release contoso-eu by http: done"}; !slices.Equal(r.calls, want) {
+		t.Errorf("calls %q", r.calls)
+	}
+	for err, want := range map[error]int{&engine.Invalid{Field: "until", Detail: "is over"}: 400, engine.ErrUnknownService: 404, errors.New("no route to host"): 503} {
+		if w := (&recorder{err: err}).call(http.MethodPut, hold, body); !isProblem(w, want) {
+			t.Errorf("%v: %d %s", err, w.Code, w.Body)
+		}
+	}
+	for err, want := range map[error]int{engine.ErrUnknownService: 404, errors.New("no route to host"): 503} {
+		if w := (&recorder{err: err}).post(release, `{}`); !isProblem(w, want) {
+			t.Errorf("%v: %d %s", err, w.Code, w.Body)
+		}
+	}
+	for _, tc := range []struct{ method, path, body, fields string }{
+		{http.MethodPut, hold, `{}`, "reason until"}, {http.MethodPut, hold, `{"until":"tomorrow","reason":"a\nb"}`, "reason until"},
+		{http.MethodPut, "/api/services/a%0Ab/hold", body, "name"}, {http.MethodPut, hold, `{"until":"2026-01-31T06:00:00Z","reason":"x","force":true}`, "force"},
+		{http.MethodPost, "/api/services/a%0Ab/release", `{"reason":"a\nb"}`, "name reason"},
+	} {
+		r := &recorder{}
+		w := r.call(tc.method, tc.path, tc.body)
+		if got := strings.Join(fields(t, w), " "); !isProblem(w, 400) || got != tc.fields || len(r.calls) > 0 {
+			t.Errorf("%s %s: %d, fields %q, calls %q", tc.path, tc.body, w.Code, got, r.calls)
+		}
+	}
+}
+
+func TestWhoIsBusySaysWhenToAskAgain(t *testing.T) {
+	for busy, after := range map[bool]string{true: "30", false: ""} {
+		r := &recorder{busy: engine.Busy{Service: "contoso-eu", Busy: busy, State: "Succeeded"}}
+		if w := r.get("/api/services/contoso-eu/busy"); w.Code != 200 || members(t, w)["busy"] != busy || w.Header().Get("Retry-After") != after || r.calls[0] != "busy contoso-eu" {
+			t.Errorf("%d %v %s, calls %q", w.Code, w.Header(), w.Body, r.calls)
+		}
+	}
+	if w := (&recorder{err: engine.ErrUnknownService}).get("/api/services/contoso-eu/busy"); !isProblem(w, 404) {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 

@@ -18,6 +18,9 @@ type Engine interface {
 	Recover(ctx context.Context, r engine.RecoverRequest) (engine.Recovery, error)
 	Abandon(ctx context.Context, id, by, reason string) (dr.Operation, error)
 	Rearm(ctx context.Context, r engine.RearmRequest) ([]dr.Pair, error)
+	Hold(ctx context.Context, r engine.HoldRequest) (dr.Held, error)
+	Release(ctx context.Context, service, by, reason string) error
+	Busy(ctx context.Context, service string) (engine.Busy, error)
 	Status(ctx context.Context) (engine.Status, error)
 	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
 	Knock(ctx context.Context, w dr.Wake) error
@@ -70,6 +73,9 @@ func (a *App) Table() []Function {
 		{Name: "ListOperations", Pattern: "GET /api/operations", HTTP: a.listOperations},
 		{Name: "AbandonOperation", Pattern: "POST /api/operations/{id}/abandon", HTTP: a.abandonOperation},
 		{Name: "RearmService", Pattern: "POST /api/services/{name}/rearm", HTTP: a.rearmService},
+		{Name: "HoldService", Pattern: "PUT /api/services/{name}/hold", HTTP: a.holdService},
+		{Name: "ReleaseService", Pattern: "POST /api/services/{name}/release", HTTP: a.releaseService},
+		{Name: "GetServiceBusy", Pattern: "GET /api/services/{name}/busy", HTTP: a.getServiceBusy},
 		{Name: "GetStatus", Pattern: "GET /api/status", HTTP: a.getStatus},
 		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", HTTP: a.listRecoveryPoints},
 		{Name: "RunOperation", Message: a.runOperation},

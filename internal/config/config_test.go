@@ -36,7 +36,7 @@ const (
 
 // The warnings that the good fleet gets, and any TIMING_ variable that is no setting.
 const (
-	allIdle  = "FLEET: this version reads and checks, but does not act on yet: plans.*.retention (nothing is deleted), plans.*.notDuring (backups are started in it too)"
+	allIdle  = "FLEET: this version reads and checks, but does not act on yet: plans.*.retention (nothing is deleted)"
 	noTiming = "is no setting and changes nothing; known: TIMING_INVOCATION, TIMING_POST_WINDOW, TIMING_SETTLE, TIMING_LOOK, TIMING_BUSY, TIMING_LEASE, TIMING_START_WITHIN, " +
 		"TIMING_RESTORE_WITHIN, TIMING_MAX_WAIT, TIMING_PROBE, TIMING_SURVEY, TIMING_BLOB_MISSING, TIMING_VERIFY_AGAIN, TIMING_VERIFY, TIMING_BLIND, TIMING_OUTAGE_FIRST, TIMING_OUTAGE_MOST, TIMING_WATCHDOG_GRACE, TIMING_ORPHAN"
 )
@@ -93,7 +93,7 @@ func TestAGoodConfigurationIsReadWhole(t *testing.T) {
 	want := Fleet{
 		Storages: map[string]Storage{"main": {Name: "main", Account: "contosodrbackups", Container: "apim-backups", Access: StorageKey, KeyVariable: "BACKUP_KEY", Region: "westeurope"}},
 		Plans: map[string]Plan{"nightly": {Name: "nightly", Schedule: nightly, Storage: "main", RPO: 26 * time.Hour, ProvenWithin: 1000 * time.Hour, Deadline: 12 * time.Hour, Spread: 30 * time.Minute,
-			Retention: Retention{7, 14, 4}, NotDuring: []Window{{From: 7*time.Hour + 30*time.Minute, To: 19 * time.Hour, Days: []time.Weekday{time.Monday, time.Friday}}}}},
+			Retention: Retention{7, 14, 4}, NotDuring: []dr.Window{{From: 7*time.Hour + 30*time.Minute, To: 19 * time.Hour, Days: []time.Weekday{time.Monday, time.Friday}}}}},
 		Services: []Service{
 			{Instance: eu, Plan: "nightly", Secondaries: []Secondary{{us, Warm}}, DrillInstance: &drill},
 			{Instance: us, Plan: "nightly", Secondaries: []Secondary{{eu, Cold}}, AllowColocated: true},
@@ -247,7 +247,6 @@ func TestOneWarningTellsWhatTheFleetReliesOnInVain(t *testing.T) {
 		{`"storage":"s"`, `"storage": "s", "rpo": "30h", "notDuring": []`, ""},
 		{`"plan":"p"`, `"plan": "p", "allowColocated": true, "secondaries": []`, ""},
 		{`"storage":"s"`, `"storage": "s", "retention": {"keepLast": 1}`, warning + "plans.*.retention (nothing is deleted)"},
-		{`"storage":"s"`, `"storage": "s", "notDuring": [{"from": "01:00", "to": "02:00"}]`, warning + "plans.*.notDuring (backups are started in it too)"},
 		{`"plan":"p"`, `"plan": "p", "secondaries": [{"id": "` + group + `c"}], "drillInstance": "` + group + `d"`, ""},
 	} {
 		text := strings.Replace(fleetOf("a", "b"), row.old, row.new, 1)

@@ -44,19 +44,12 @@ type Plan struct {
 	Retention    Retention     // zero: everything is kept until the platform lets it expire, 30 days after its creation
 	Deadline     time.Duration // how long one backup may run, from its POST
 	Spread       time.Duration // window over which the backups of one tick are started; 0: at once
-	NotDuring    []Window      // no scheduled backup is started then
+	NotDuring    []dr.Window   // no scheduled backup and no warm sync begins then
 }
 
 // Retention is how many recovery points are kept: the newest KeepLast, and the newest of each of the last KeepDaily days and KeepWeekly weeks.
 type Retention struct {
 	KeepLast, KeepDaily, KeepWeekly int
-}
-
-// Window is a time of day, UTC. From and To count from midnight; To before From ends on the next day. Days are those on which it begins;
-// none given means all.
-type Window struct {
-	From, To time.Duration
-	Days     []time.Weekday
 }
 
 // Instance is an API Management instance.

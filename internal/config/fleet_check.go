@@ -171,7 +171,7 @@ func (b *builder) plan(name string, in planJSON) Plan {
 		b.retention(at+".retention", plan.Retention, plan.Schedule)
 	}
 	for i, w := range in.NotDuring {
-		window := Window{From: timeOfDay(w.From), To: timeOfDay(w.To)}
+		window := dr.Window{From: timeOfDay(w.From), To: timeOfDay(w.To)}
 		for _, day := range w.Days {
 			window.Days = append(window.Days, weekdays[day])
 		}
@@ -179,6 +179,9 @@ func (b *builder) plan(name string, in planJSON) Plan {
 			b.m.add(fmt.Sprintf("%s.notDuring[%d].to", at, i), "equals from; accepted: another time of day")
 		}
 		plan.NotDuring = append(plan.NotDuring, window)
+	}
+	if len(plan.NotDuring) > 0 && neverBegins(plan) {
+		b.tell(b.direct, at+".notDuring", "keeps every backup of the schedule %q away until the next one is due; accepted: windows that leave time for one", plan.Schedule)
 	}
 	return plan
 }
@@ -221,6 +224,19 @@ func occurrencesKept(s dr.Schedule) int {
 		n++
 	}
 	return n
+}
+
+// neverBegins tells whether the windows of a plan keep each of the next hundred backups away until the one after it is due.
+func neverBegins(p Plan) bool {
+	due := p.Schedule.Next(measuredFrom)
+	for i := 0; i < 100 && !due.IsZero(); i++ {
+		next := p.Schedule.Next(due)
+		if _, begins := dr.Begin(due, 0, p.NotDuring, time.Time{}, next); begins {
+			return false
+		}
+		due = next
+	}
+	return !due.IsZero()
 }
 
 // longestGap is the longest pause between the next hundred occurrences.

@@ -12,7 +12,6 @@ var idle = []struct {
 }{
 	{path: "plans.*.rpo"}, // the status shows it beside the age, but nothing watches it
 	{path: "plans.*.retention", set: anyPlan(func(p Plan) bool { return p.Retention != Retention{} }), but: "nothing is deleted"},
-	{path: "plans.*.notDuring", set: anyPlan(func(p Plan) bool { return len(p.NotDuring) > 0 }), but: "backups are started in it too"},
 }
 
 func anyPlan(is func(Plan) bool) func(Fleet) bool {

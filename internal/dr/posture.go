@@ -17,6 +17,7 @@ type Guard struct {
 	Pairs       []PairView
 	Unread      string  // why State or Pairs could not be read; empty: they were
 	Places      []Place // what a recovery needs, and where it lies
+	Holds       []Held  // in force, of the service and those it forms a pair with
 }
 
 // PairView is a pair as a caller sees it.
@@ -43,6 +44,7 @@ type Posture struct {
 	Colocated           bool        `json:"colocated,omitempty"`
 	SurvivesPrimaryLoss Survival    `json:"survivesPrimaryLoss"`
 	Pairs               []PairView  `json:"pairs,omitempty"`
+	Holds               []Held      `json:"holds,omitempty"` // of the service and those it forms a pair with
 	LastRestore         LastRestore `json:"lastRestore,omitzero"`
 
 	LastDrill LastEnded `json:"lastDrill,omitzero"`
@@ -62,7 +64,7 @@ func Assess(g Guard, now time.Time) Posture {
 	}
 	p := Posture{
 		Service: g.Service.Name, ResourceID: g.Service.ResourceID, Plan: g.Plan, NewestGood: s.NewestGood, RPOSeconds: g.RPO.Seconds(),
-		LastEnded: s.LastOutcome, Active: g.Active.Name, Pairs: g.Pairs, LastRestore: s.LastRestore,
+		LastEnded: s.LastOutcome, Active: g.Active.Name, Pairs: g.Pairs, Holds: g.Holds, LastRestore: s.LastRestore,
 		SurvivesPrimaryLoss: Survives(g.Active.Name, region, g.Places), LastDrill: g.Owner.LastDrill, Proof: g.Owner.Proof,
 	}
 	p.Colocated = p.SurvivesPrimaryLoss.Survives == Not && !g.Active.Is(g.Service.Name)
@@ -82,6 +84,11 @@ func Assess(g Guard, now time.Time) Posture {
 		}
 	}
 	p.Protected = len(p.Why) == 0
+	for _, h := range g.Holds {
+		if !p.Protected && g.Active.Is(h.Service) {
+			p.Why = append(p.Why, "no backup of it is scheduled now: "+h.String())
+		}
+	}
 	switch age := now.Sub(p.Proof.At); {
 	case !g.Drilled:
 		p.Unproven = "no drill instance is configured"

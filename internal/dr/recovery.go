@@ -96,6 +96,7 @@ type ServiceState struct {
 	LastDrill   LastEnded   `json:"lastDrill,omitzero"`   // of its recovery points
 	Proof       Proof       `json:"proof,omitzero"`       // by the newest drill that succeeded
 	Region      string      `json:"region,omitempty"`     // as ARM last showed it
+	Hold        Hold        `json:"hold,omitzero"`
 }
 
 // PointRef names a recovery point and its age.

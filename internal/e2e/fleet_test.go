@@ -34,6 +34,7 @@ var fleet = slices.Concat(
 	// What works.
 	pair("both", func(p, s *devstack.Instance) { s.Unlisted = false; p.HostNames = []string{"api.contoso.com"} }),
 	pair("warm", func(p, s *devstack.Instance) { p.Warm = true }),
+	pair("held", func(p, s *devstack.Instance) { p.Warm = true }),
 	pairs("twice", "key", "adopt"),
 	pair("drilled", func(p, s *devstack.Instance) { p.Drill = "drilled-lab" }),
 	instance("drilled-lab"),

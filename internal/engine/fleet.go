@@ -28,6 +28,8 @@ type Plan struct {
 	Within   time.Duration // deadline of a backup, and of a restore from one
 	RPO      time.Duration // the newest good recovery point is to be younger
 	Proven   time.Duration // the last good drill is to be younger
+	// NotDuring are times in which no scheduled backup and no warm sync of its services begins.
+	NotDuring []dr.Window
 }
 
 // Storage is an account for backups, and how API Management reaches it.

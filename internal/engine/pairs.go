@@ -108,8 +108,11 @@ func (e *Engine) active(ctx context.Context, s Service) (active dr.Instance, pai
 	return active, pairs, nil
 }
 
-// admit holds an operation against the roles of its pair and notes there that it is at work.
+// admit holds an operation against holds and windows, and against the roles of its pair, and notes there that it is at work.
 func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) {
+	if a, err := e.notNow(ctx, op); err != nil || a.Verdict != "" {
+		return a, err
+	}
 	if op.Recovery == nil || op.Recovery.Role == "" {
 		return dr.Answer{Verdict: dr.OK}, nil
 	}

@@ -31,11 +31,22 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 // posture judges one service. What cannot be read is its reason not to count as protected: it must not hide the others.
 func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 	plan, _ := e.Fleet.plan(s.Plan)
+	now := e.Now()
 	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
 	g.Places = append(append(g.Places, e.Fleet.Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
+	states := map[string]dr.ServiceState{}
 	var err error
-	if g.Active, g.Pairs, err = e.active(ctx, s); err == nil {
-		g.State, err = e.stateOf(ctx, g.Active.Name)
+	for _, name := range e.Fleet.Around(s.Name) {
+		if states[name], err = e.stateOf(ctx, name); err != nil {
+			break
+		}
+		if h := states[name].Hold; h.Keeps(now) {
+			g.Holds = append(g.Holds, dr.Held{Service: name, Hold: h})
+		}
+	}
+	if err == nil {
+		g.Active, g.Pairs, err = e.active(ctx, s)
+		g.State = states[g.Active.Name]
 	}
 	if g.Owner = g.State; err == nil && g.State.NewestGood.Service != "" {
 		g.Owner, err = e.stateOf(ctx, g.State.NewestGood.Service)
@@ -44,7 +55,7 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 		e.Log.WarnContext(ctx, "the state of a service could not be read", "about", s.Name, "error", err)
 		g.Unread = err.Error()
 	}
-	return dr.Assess(g, e.Now())
+	return dr.Assess(g, now)
 }
 
 func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, error) {

@@ -48,19 +48,24 @@ func (e *Engine) jobs() []job {
 // backups are those of a plan's services, and of its secondaries that have become the active instance and are no services themselves: what serves
 // production is backed up.
 func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.Time) ([]turn, error) {
-	var turns []turn
 	r.RequestedBy = "schedule " + p.Name
-	spread := max(p.Spread, dr.StartWindow(len(e.Fleet.Services))) // of all plans: their ticks may fall together
-	add := func(in dr.Instance) {
+	instances, unseen := e.serving(ctx, p)
+	turns, err := eachTurn(instances, func(in dr.Instance) (turn, bool, error) {
 		op := e.newBackup(dr.TickID(dr.KindBackup, p.Name, in.Name, tick), member{Instance: in, plan: p}, dr.TriggerTimer, r, now)
-		turns = append(turns, turn{op, now.Add(stagger(op.Service, spread))})
-	}
+		return e.turn(ctx, op, e.offset(p, in.Name), p.Schedule.Next(tick))
+	})
+	return turns, errors.Join(unseen, err)
+}
+
+// serving lists the instances that a plan backs up. What could not be found out is an error beside the others.
+func (e *Engine) serving(ctx context.Context, p Plan) ([]dr.Instance, error) {
+	var instances []dr.Instance
 	standbys := map[string]couple{} // of the plan's services, where they are none themselves
 	for _, s := range e.Fleet.Services {
 		if s.Plan != p.Name {
 			continue
 		}
-		add(s.instance())
+		instances = append(instances, s.instance())
 		for _, sec := range s.Secondaries {
 			if _, listed := e.Fleet.service(sec.Name); listed {
 				continue
@@ -82,8 +87,39 @@ func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		add(c.other)
+		instances = append(instances, c.other)
 		return nil
+	})
+	return instances, err
+}
+
+// turn is an operation with its time: offset from now, or later where a hold or the plan's windows are in the way; false when that is not before the
+// next tick.
+func (e *Engine) turn(ctx context.Context, op dr.Operation, offset time.Duration, next time.Time) (turn, bool, error) {
+	held, err := e.held(ctx, op)
+	if err != nil {
+		return turn{}, false, fmt.Errorf("service %s: %w", op.Service, err)
+	}
+	start, ok := dr.Begin(op.CreatedAt, offset, e.windows(op), held.Until, next)
+	if !ok {
+		e.Log.WarnContext(ctx, "left out: a hold or notDuring lasts until the next one is due", "kind", op.Kind, "about", op.Service, "hold", held.Until, "next", next)
+	}
+	op.NotAfter = start.Add(e.Timing.StartWithin)
+	return turn{op, start}, ok, nil
+}
+
+// eachTurn makes turns of a list, and leaves out those that are none.
+func eachTurn[T any](list []T, of func(T) (turn, bool, error)) ([]turn, error) {
+	var mu sync.Mutex
+	var turns []turn
+	err := each(list, func(one T) error {
+		t, ok, err := of(one)
+		if err == nil && ok {
+			mu.Lock()
+			defer mu.Unlock()
+			turns = append(turns, t)
+		}
+		return err
 	})
 	return turns, err
 }
@@ -95,32 +131,24 @@ const drillPause = 45 * time.Minute
 func (e *Engine) drills(ctx context.Context, r Request, tick, now time.Time) ([]turn, error) {
 	r.RequestedBy = "drill schedule"
 	var drilled []Service
-	starts := map[string]time.Time{} // of the service
-	before := map[string]int{}       // drills on the instance
+	offsets := map[string]time.Duration{} // of the service
+	before := map[string]int{}            // drills on the instance
 	for _, s := range e.Fleet.Services {
 		if s.Drill != nil {
 			at := strings.ToLower(s.Drill.Name)
-			starts[s.Name] = now.Add(time.Duration(before[at]) * drillPause)
+			offsets[s.Name] = time.Duration(before[at]) * drillPause
 			before[at]++
 			drilled = append(drilled, s)
 		}
 	}
-	var mu sync.Mutex
-	var turns []turn
-	err := each(drilled, func(s Service) error {
+	return eachTurn(drilled, func(s Service) (turn, bool, error) {
 		d, err := e.drillOf(ctx, s, dr.Intent{Point: dr.Latest})
 		if err != nil {
-			return fmt.Errorf("service %s: %w", s.Name, err)
+			return turn{}, false, fmt.Errorf("service %s: %w", s.Name, err)
 		}
-		start := starts[s.Name]
 		op := e.newRecovery(dr.TickID(dr.KindDrill, drills, s.Name, tick), d, dr.TriggerTimer, r, now)
-		op.NotAfter = op.NotAfter.Add(start.Sub(now))
-		mu.Lock()
-		defer mu.Unlock()
-		turns = append(turns, turn{op, start})
-		return nil
+		return e.turn(ctx, op, offsets[s.Name], e.Fleet.Drills.Next(tick))
 	})
-	return turns, err
 }
 
 // SendTicks sends a tick message for each job of a kind whose time has come and was not carried out yet. The timer of one kind leaves the other
@@ -217,6 +245,11 @@ func each[T any](list []T, do func(T) error) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// offset is how long after a tick the backup of an instance of a plan begins.
+func (e *Engine) offset(p Plan, name string) time.Duration {
+	return stagger(name, max(p.Spread, dr.StartWindow(len(e.Fleet.Services)))) // of all plans: their ticks may fall together
 }
 
 // stagger spreads names evenly over a window, each always at the same place in it.

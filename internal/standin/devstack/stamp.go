@@ -255,6 +255,11 @@ func (s *Stamp) Post(ctx context.Context, route, body string, header http.Header
 	return s.call(ctx, http.MethodPost, route, body, header)
 }
 
+// Put calls a route of the app with the local key.
+func (s *Stamp) Put(ctx context.Context, route, body string) (*http.Response, error) {
+	return s.call(ctx, http.MethodPut, route, body, nil)
+}
+
 // Get calls a route of the app with the local key.
 func (s *Stamp) Get(ctx context.Context, route string) (*http.Response, error) {
 	return s.call(ctx, http.MethodGet, route, "", nil)

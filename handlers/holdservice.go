@@ -1,0 +1,40 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"apim-dr/internal/engine"
+)
+
+// holdRequest is the body of PUT /api/services/{name}/hold.
+type holdRequest struct {
+	Until  string `json:"until"`  // RFC 3339
+	Reason string `json:"reason"` // others will ask
+}
+
+// holdService keeps scheduled work away from an instance and answers with the hold.
+func (a *App) holdService(w http.ResponseWriter, r *http.Request) {
+	var body holdRequest
+	var until time.Time
+	name := r.PathValue("name")
+	if !read(w, r, &body, func(m *mistakes) {
+		m.name("name", name)
+		m.reason(body.Reason)
+		if body.Reason == "" {
+			m.add("reason", "is missing; accepted: why nothing is to begin, in one line")
+		}
+		var err error
+		if until, err = time.Parse(time.RFC3339, body.Until); err != nil {
+			m.add("until", "accepted: a time such as 2026-01-31T05:00:00Z")
+		}
+	}) {
+		return
+	}
+	held, err := a.Engine.Hold(r.Context(), engine.HoldRequest{Service: name, Until: until, Reason: body.Reason, By: byHTTP})
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, held)
+}

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"apim-dr/internal/dr"
+)
+
+// Busy tells whether an instance may be worked on, for example deployed to.
+type Busy struct {
+	Service string `json:"service"`
+	// Busy: an operation of ours has its lock, or Resource Manager shows that somebody changes it.
+	Busy bool `json:"busy"`
+	// Why, also where it could not be seen whether it is busy.
+	Why       []string `json:"why,omitempty"`
+	Operation *Holder  `json:"operation,omitempty"` // has the lock
+	// State is what Resource Manager shows (provisioningState), or "unknown".
+	State string `json:"state"`
+	// NextBackup is when the next scheduled one begins; zero: no schedule backs the instance up, or a hold or notDuring keeps it away.
+	NextBackup time.Time `json:"nextBackup,omitzero"`
+	Hold       dr.Hold   `json:"hold,omitzero"` // in force
+}
+
+// Holder is an operation that has a lock.
+type Holder struct {
+	ID    string   `json:"id"`
+	Kind  dr.Kind  `json:"kind,omitempty"`
+	Phase dr.Phase `json:"phase,omitempty"`
+}
+
+// unknownState is told in the place of what Resource Manager could not be asked.
+const unknownState = "unknown"
+
+// Busy looks at the lock of an instance and at the instance itself. The cost does not depend on what is in flight or was. ErrUnknownService.
+func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
+	m, ok := e.Fleet.member(service)
+	if !ok {
+		return Busy{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.names())
+	}
+	b := Busy{Service: m.Name, State: unknownState}
+	state, err := e.stateOf(ctx, m.Name)
+	if err == nil {
+		err = e.locked(ctx, &b)
+	}
+	if err != nil {
+		return Busy{}, err
+	}
+	now := e.Now()
+	if state.Hold.Keeps(now) {
+		b.Hold = state.Hold
+	}
+	if _, listed := e.Fleet.service(m.Name); listed {
+		due := m.plan.Schedule.Next(now)
+		b.NextBackup, _ = dr.Begin(due, e.offset(m.plan, m.Name), m.plan.NotDuring, b.Hold.Until, m.plan.Schedule.Next(due))
+	}
+	switch a := e.seen(ctx, func(ctx context.Context) dr.Answer { return e.ARM.Service(ctx, m.ResourceID) }); {
+	case a.Verdict != dr.OK:
+		b.Why = append(b.Why, "Resource Manager does not show it: "+a.Why())
+	default:
+		if b.State = a.Service.State; !a.Service.Idle() {
+			b.Busy = true
+			b.Why = append(b.Why, "Resource Manager shows it "+b.State)
+		}
+	}
+	return b, nil
+}
+
+// locked fills in who has the lock.
+func (e *Engine) locked(ctx context.Context, b *Busy) error {
+	id, err := e.Store.Holder(ctx, b.Service)
+	switch {
+	case illegible(err):
+		b.Busy, b.Why = true, append(b.Why, "its lock cannot be read: "+err.Error())
+		return nil
+	case err != nil || id == "":
+		return err
+	}
+	op, _, err := e.Store.Operation(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && op.Phase == dr.Done: // the lock is the next one's to take
+		return nil
+	case err != nil && !illegible(err):
+		return err
+	}
+	b.Busy, b.Operation = true, &Holder{ID: id, Kind: op.Kind, Phase: op.Phase}
+	b.Why = append(b.Why, "operation "+id+" is at work on it")
+	return nil
+}

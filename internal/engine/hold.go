@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"apim-dr/internal/dr"
+)
+
+// HoldRequest asks for a hold.
+type HoldRequest struct {
+	Service string // an instance of the fleet, in any role
+	Until   time.Time
+	Reason  string
+	By      string
+}
+
+// Hold keeps what begins by itself away from an instance; a hold that is there is replaced. ErrUnknownService, *Invalid.
+func (e *Engine) Hold(ctx context.Context, r HoldRequest) (dr.Held, error) {
+	now := e.Now()
+	if !r.Until.After(now) || r.Until.After(now.Add(dr.LongestHold)) {
+		return dr.Held{}, &Invalid{Field: "until", Detail: fmt.Sprintf("accepted: a time to come, %d days ahead at most (a backup can be restored for as long), such as %s",
+			dr.LongestHold/(24*time.Hour), now.Add(2*time.Hour).UTC().Format(time.RFC3339))}
+	}
+	h, err := e.setHold(ctx, r.Service, dr.Hold{Until: r.Until.UTC(), Reason: r.Reason, By: r.By, At: now})
+	if err == nil {
+		e.Log.WarnContext(ctx, "held: no scheduled backup or drill and no warm sync begins", "about", h.Service, "until", h.Until, "by", r.By, "reason", r.Reason)
+	}
+	return h, err
+}
+
+// Release ends a hold; no error when there is none. ErrUnknownService.
+func (e *Engine) Release(ctx context.Context, service, by, reason string) error {
+	h, err := e.setHold(ctx, service, dr.Hold{})
+	if err == nil {
+		e.Log.InfoContext(ctx, "the hold is released", "about", h.Service, "by", by, "reason", reason)
+	}
+	return err
+}
+
+func (e *Engine) setHold(ctx context.Context, service string, h dr.Hold) (dr.Held, error) {
+	m, ok := e.Fleet.member(service)
+	if !ok {
+		return dr.Held{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.names())
+	}
+	err := e.Store.MergeService(ctx, m.Name, func(s dr.ServiceState) (dr.ServiceState, bool) {
+		changed := s.Hold != h
+		s.Hold = h
+		return s, changed
+	})
+	return dr.Held{Service: m.Name, Hold: h}, err
+}
+
+// held is the hold in force that keeps an operation away longest: of what it works on, or of whose recovery points it restores. Zero: none does.
+func (e *Engine) held(ctx context.Context, op dr.Operation) (dr.Held, error) {
+	var longest dr.Held
+	for _, name := range []string{op.Service, op.Source()} {
+		if name == "" {
+			continue
+		}
+		s, err := e.stateOf(ctx, name)
+		if err != nil {
+			return longest, err
+		}
+		if s.Hold.Keeps(e.Now()) && s.Hold.Until.After(longest.Until) {
+			longest = dr.Held{Service: name, Hold: s.Hold}
+		}
+	}
+	return longest, nil
+}
+
+// windows are those in which an operation that nobody asked for does not begin. A drill leaves production alone.
+func (e *Engine) windows(op dr.Operation) []dr.Window {
+	if op.Kind == dr.KindDrill {
+		return nil
+	}
+	m, _ := e.Fleet.member(cmp.Or(op.Source(), op.Service))
+	return m.plan.NotDuring
+}
+
+// holdLook is after how long a hold is looked at again: it may have been released.
+const holdLook = 15 * time.Minute
+
+// notNow tells of an operation that nobody in particular asked for whether a hold or a window keeps it from beginning. It is asked under the lock, so that
+// of a hold and a beginning at the same time either the beginning sees the hold, or who holds sees the lock (Busy).
+func (e *Engine) notNow(ctx context.Context, op dr.Operation) (dr.Answer, error) {
+	if !op.Automatic() {
+		return dr.Answer{}, nil
+	}
+	held, err := e.held(ctx, op)
+	if err != nil {
+		return dr.Answer{}, err
+	}
+	now := e.Now()
+	a := dr.Answer{Verdict: dr.Later, Held: true}
+	free := dr.Outside(e.windows(op), now)
+	switch {
+	case held.Keeps(now):
+		a.Reason, a.Retry = held.String(), min(held.Until.Sub(now), holdLook)
+	case !free.Equal(now):
+		a.Reason, a.Retry = "notDuring of its plan lasts until "+free.Format(time.RFC3339), free.Sub(now)
+	default:
+		return dr.Answer{}, nil
+	}
+	a.Retry = min(a.Retry, op.NotAfter.Sub(now)+time.Second)
+	return a, nil
+}
