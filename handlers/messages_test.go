@@ -17,7 +17,7 @@ import (
 
 // recorder is an engine and a store that write down what they are asked for.
 type recorder struct {
-	busy     engine.Busy
+	busy engine.Busy
 	Engine
 	Records
 	calls    []string
