@@ -7,6 +7,8 @@ PORT     ?= 7071
 APP      := dist/app
 AZURITE  := internal/standin/azurite
 BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
+# AUTH=entra: the package is for an app behind built-in authentication, and its functions ask for no key.
+OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,: keys of functions stay in)
 # Packages without goroutines are tested without the race detector, which would only slow them down; those with long walks both with and without.
 PURE     := ./internal/dr ./internal/engine
 
@@ -63,9 +65,10 @@ vuln: tools ## known vulnerabilities in what is called (VULN_REQUIRED=1: a datab
 	fi; \
 	echo "$$out"; exit $$rc
 
-package: stage ## dist/apim-dr.zip for linux/amd64, ready to deploy
+package: stage ## dist/apim-dr.zip for linux/amd64, ready to deploy (AUTH=entra: for tokens in place of function keys)
 	@rm -rf dist/package dist/apim-dr.zip && mkdir -p dist/package
 	@cp -r functions/. dist/package/ && cp host.json dist/package/
+	@$(OPEN) dist/package
 	@GOOS=linux GOARCH=amd64 $(BUILD) -o dist/package/apim-dr .
 	@go run ./internal/build/stagezip dist/package dist/apim-dr.zip
 
@@ -73,6 +76,7 @@ stage: tools ## build the handler and stage it as the Functions host wants it: d
 	@echo 'building (the first time about a minute)' >&2
 	@rm -rf $(APP).new && mkdir -p $(APP).new
 	@cp -r functions/. $(APP).new/ && cp host.json $(APP).new/
+	@$(OPEN) $(APP).new
 	@$(BUILD) -o $(APP).new/apim-dr .
 	@rm -rf $(APP) && mv $(APP).new $(APP)
 

@@ -12,6 +12,7 @@ import (
 
 	"apim-dr/handlers"
 	"apim-dr/internal/dr"
+	"apim-dr/internal/principal"
 )
 
 func TestTheREADMEHasEveryCallAndNoOther(t *testing.T) {
@@ -164,4 +165,31 @@ func text(e ast.Expr) string {
 		return s
 	}
 	return ""
+}
+
+// The table of roles in docs/security.md names each HTTP function beside its role, and no other.
+func TestTheTableOfRolesIsTheCodes(t *testing.T) {
+	text := string(read(t, "docs/security.md"))
+	for _, role := range []principal.Role{principal.Reader, principal.Operator, principal.FailoverOperator} {
+		_, row, _ := strings.Cut(text, "\n| `"+string(role)+"` |")
+		row, _, _ = strings.Cut(row, "\n")
+		var want []string
+		for _, f := range (&handlers.App{}).Table() {
+			if f.Role == role {
+				want = append(want, f.Name)
+			}
+			if (f.HTTP == nil) != (f.Role == "") {
+				t.Errorf("%s has the role %q", f.Name, f.Role)
+			}
+		}
+		var got []string
+		for _, m := range regexp.MustCompile("`([A-Za-z]+)`").FindAllStringSubmatch(row, -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the document has %v, the code %v", role, got, want)
+		}
+	}
 }

@@ -4,12 +4,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
+	"apim-dr/handlers"
 	"apim-dr/internal/config"
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
@@ -39,6 +43,9 @@ func serve(ctx context.Context) error {
 	for _, warning := range c.Warnings {
 		log.Warn(warning)
 	}
+	if err := closed(os.DirFS("."), c.Auth, log); err != nil { // the host starts its handler in the folder of the functions
+		return err
+	}
 	tellSurvival(ctx, c, log)
 	app, closeBus, err := wire(c, secrets, log)
 	if err != nil {
@@ -53,6 +60,21 @@ func serve(ctx context.Context) error {
 	}
 	log.Info("ready", "services", len(c.Fleet.Services), "plans", len(c.Fleet.Plans), "apiVersion", c.APIVersion, "cloud", c.Cloud.Name)
 	return customhandler.Serve(ctx, listener, router, customhandler.ServeOptions{Log: log})
+}
+
+// closed refuses to serve functions that anybody may call, unless built-in authentication stands before them.
+func closed(app fs.FS, auth config.Auth, log *slog.Logger) error {
+	open, err := handlers.Anonymous(app)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		log.Warn("whether the functions need a key was not looked at: the program was not started in their folder", "error", err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("whether the functions need a key: %w", err)
+	case len(open) > 0 && auth != config.Entra:
+		return fmt.Errorf("AUTH: is %q, but this package lets anybody call %s; deploy one made with make package, or set AUTH=entra", auth, strings.Join(open, ", "))
+	}
+	return nil
 }
 
 // tellSurvival says for each service whether what recovers it is still there when its region is gone.

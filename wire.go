@@ -45,7 +45,7 @@ func wire(c config.Config, secrets *mask.Mask, log *slog.Logger) (*handlers.App,
 	}
 	e := newEngine(c, arm, vault, log)
 	e.Store, e.Bus = records, sender
-	return &handlers.App{Engine: e, Records: records, Now: time.Now, Log: log}, sender.Close, nil
+	return &handlers.App{Engine: e, Records: records, Now: time.Now, Log: log, Entra: c.Auth == config.Entra}, sender.Close, nil
 }
 
 func newCredential(c config.Config, secrets *mask.Mask) (azcore.TokenCredential, error) {

@@ -9,13 +9,13 @@ import (
 
 // abandonRequest is the body of POST /api/operations/{id}/abandon.
 type abandonRequest struct {
-	Reason string `json:"reason"` // optional; kept with the operation
+	origin
 }
 
 // abandonOperation gives an operation up and answers with it: its lock is free, and ARM may still be at work.
 func (a *App) abandonOperation(w http.ResponseWriter, r *http.Request) {
 	var body abandonRequest
-	if !read(w, r, &body, func(m *mistakes) { m.reason(body.Reason) }) {
+	if !read(w, r, &body, func(m *mistakes) { m.origin(r, body.origin) }) {
 		return
 	}
 	id := r.PathValue("id")
@@ -23,7 +23,7 @@ func (a *App) abandonOperation(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, engine.ErrNotFound)
 		return
 	}
-	op, err := a.Engine.Abandon(r.Context(), id, byHTTP, body.Reason)
+	op, err := a.Engine.Abandon(r.Context(), id, body.by(r), body.why())
 	if err != nil {
 		a.refuse(w, r, err)
 		return

@@ -9,8 +9,8 @@ import (
 
 // holdRequest is the body of PUT /api/services/{name}/hold.
 type holdRequest struct {
-	Until  string `json:"until"`  // RFC 3339
-	Reason string `json:"reason"` // others will ask
+	Until string `json:"until"` // RFC 3339
+	origin
 }
 
 // holdService keeps scheduled work away from an instance and answers with the hold.
@@ -20,7 +20,7 @@ func (a *App) holdService(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	if !read(w, r, &body, func(m *mistakes) {
 		m.name("name", name)
-		m.reason(body.Reason)
+		m.origin(r, body.origin)
 		if body.Reason == "" {
 			m.add("reason", "is missing; accepted: why nothing is to begin, in one line")
 		}
@@ -31,7 +31,7 @@ func (a *App) holdService(w http.ResponseWriter, r *http.Request) {
 	}) {
 		return
 	}
-	held, err := a.Engine.Hold(r.Context(), engine.HoldRequest{Service: name, Until: until, Reason: body.Reason, By: byHTTP})
+	held, err := a.Engine.Hold(r.Context(), engine.HoldRequest{Service: name, Until: until, Reason: body.why(), By: body.by(r)})
 	if err != nil {
 		a.refuse(w, r, err)
 		return

@@ -11,7 +11,7 @@ import (
 type rearmRequest struct {
 	Active    string `json:"active"`    // name of the instance that serves production
 	Suspended bool   `json:"suspended"` // the other one is left alone; without it the warm standby will be overwritten again
-	Reason    string `json:"reason"`    // optional; logged
+	origin           // logged
 }
 
 type pairList struct {
@@ -25,12 +25,12 @@ func (a *App) rearmService(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &body, func(m *mistakes) {
 		m.name("name", name)
 		m.name("active", body.Active)
-		m.reason(body.Reason)
+		m.origin(r, body.origin)
 	}) {
 		return
 	}
 	pairs, err := a.Engine.Rearm(r.Context(), engine.RearmRequest{
-		Service: name, Rearm: dr.Rearm{Active: body.Active, Suspended: body.Suspended, By: byHTTP}, Reason: body.Reason,
+		Service: name, Rearm: dr.Rearm{Active: body.Active, Suspended: body.Suspended, By: body.by(r)}, Reason: body.why(),
 	})
 	if err != nil {
 		a.refuse(w, r, err)

@@ -11,22 +11,22 @@ import (
 type recoveryBody interface {
 	// ask tells what the body asks for, and what is wrong with it.
 	ask(m *mistakes) engine.RecoverRequest
+	from() origin
 }
 
 // commonBody is what these bodies share.
 type commonBody struct {
 	RecoveryPoint string   `json:"recoveryPoint"` // id, time (RFC 3339: the newest good one at that time) or "latest", the default
 	Override      []string `json:"override"`      // names of checks that may fail
-	Reason        string   `json:"reason"`        // optional; kept with the operation
-	DryRun        bool     `json:"dryRun"`        // the plan and nothing else
+	origin
+	DryRun bool `json:"dryRun"` // the plan and nothing else
 }
 
 func (b commonBody) request(m *mistakes, kind dr.Kind, service string) engine.RecoverRequest {
 	m.point(b.RecoveryPoint)
 	m.override(b.Override)
-	m.reason(b.Reason)
 	return engine.RecoverRequest{
-		Request: engine.Request{Service: service, Reason: b.Reason},
+		Request: engine.Request{Service: service},
 		Kind:    kind, Point: b.RecoveryPoint, Overrides: b.Override, DryRun: b.DryRun,
 	}
 }
@@ -41,11 +41,12 @@ func (a *App) startRecovery(w http.ResponseWriter, r *http.Request, route string
 	var req engine.RecoverRequest
 	if !read(w, r, body, func(m *mistakes) {
 		req = body.ask(m)
+		m.origin(r, body.from())
 		m.key(r)
 	}) {
 		return
 	}
-	complete(&req.Request, r, route, body)
+	complete(&req.Request, r, route, body.from(), body)
 	done, err := a.Engine.Recover(r.Context(), req)
 	switch {
 	case err != nil:

@@ -240,7 +240,7 @@ func TestABodyThatIsNotValidStartsNothing(t *testing.T) {
 		{"/api/restores", `{}`, "service"},
 		{"/api/restores", `{"service":"` + long(51) + `","from":"` + long(51) + `","confirm":"` + long(51) + `"}`, "service from confirm"},
 		{"/api/restores", `{"service":"a\r\nb","from":"a\nb","confirm":"a\rb","recoveryPoint":"a\nb","override":["sku\n"],"reason":"a\r\nb","maxWait":"1m\n"}`,
-			"service from confirm recoveryPoint override reason maxWait"},
+			"service from confirm recoveryPoint override maxWait reason"},
 		{"/api/restores", `{"service":"a","target":"b"}`, "target"},
 		{"/api/restores", `{"service":"a","finalBackup":"auto"}`, "finalBackup"},
 		{"/api/restores", `{"service":"a","safetyBackup":"yes"}`, "safetyBackup"},

@@ -4,7 +4,7 @@ import "net/http"
 
 // releaseRequest is the body of POST /api/services/{name}/release.
 type releaseRequest struct {
-	Reason string `json:"reason"` // optional; logged
+	origin // logged
 }
 
 // releaseService ends a hold; it is right as well where there is none.
@@ -13,11 +13,11 @@ func (a *App) releaseService(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	if !read(w, r, &body, func(m *mistakes) {
 		m.name("name", name)
-		m.reason(body.Reason)
+		m.origin(r, body.origin)
 	}) {
 		return
 	}
-	if err := a.Engine.Release(r.Context(), name, byHTTP, body.Reason); err != nil {
+	if err := a.Engine.Release(r.Context(), name, body.by(r), body.why()); err != nil {
 		a.refuse(w, r, err)
 		return
 	}

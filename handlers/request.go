@@ -20,11 +20,9 @@ const (
 	maxName   = 50  // characters, as API Management has it
 	maxPoint  = 100 // characters: an id, a time or "latest"
 	maxReason = 500 // characters
+	maxShort  = 100 // characters of a ticket or of who asks
 	maxKey    = 255 // characters of an Idempotency-Key
 )
-
-// byHTTP is who asked: a function key does not tell more.
-const byHTTP = "http"
 
 // read decodes a body into body, a pointer to its defaults, and has check look at it. When it returns false it has answered.
 func read(w http.ResponseWriter, r *http.Request, body any, check func(*mistakes)) bool {
@@ -37,11 +35,17 @@ func read(w http.ResponseWriter, r *http.Request, body any, check func(*mistakes
 	return !wrong.answer(w, r, customhandler.Problem{Title: "The request is not valid", Detail: "Correct what errors names; nothing was started."})
 }
 
-// complete adds to what the body asks for where it comes from, and what tells a retry from another call: the same key on another route is another one.
-func complete(req *engine.Request, r *http.Request, route string, body any) {
-	req.RequestedBy, req.Traceparent, req.BodyHash = byHTTP, customhandler.InvocationFrom(r.Context()).TraceParent, hashOf(body)
+// complete adds to what the body asks for where it comes from, and what tells a retry from another call: the same key on another route, or of somebody
+// else, is another one.
+func complete(req *engine.Request, r *http.Request, route string, o origin, body any) {
+	req.RequestedBy, req.Reason, req.Ticket = o.by(r), o.Reason, o.Ticket
+	req.Traceparent, req.BodyHash = customhandler.InvocationFrom(r.Context()).TraceParent, hashOf(body)
 	if key := idempotencyKey(r); key != "" {
-		req.KeyHash = hashOf([]string{"POST " + route, key})
+		parts := []string{"POST " + route, key}
+		if who, ok := caller(r); ok {
+			parts = append(parts, who.ID)
+		}
+		req.KeyHash = hashOf(parts)
 	}
 }
 
@@ -85,9 +89,18 @@ func (m *mistakes) optionalName(field, s string) {
 	}
 }
 
-func (m *mistakes) reason(s string) {
-	if len([]rune(s)) > maxReason || strings.ContainsFunc(s, unicode.IsControl) {
-		m.add("reason", "accepted: up to 500 characters in one line")
+func (m *mistakes) line(field, s string, most int) {
+	if len([]rune(s)) > most || strings.ContainsFunc(s, unicode.IsControl) {
+		m.add(field, fmt.Sprintf("accepted: up to %d characters in one line", most))
+	}
+}
+
+func (m *mistakes) origin(r *http.Request, o origin) {
+	m.line("reason", o.Reason, maxReason)
+	m.line("ticket", o.Ticket, maxShort)
+	m.line("requestedBy", o.RequestedBy, maxShort)
+	if _, known := caller(r); known && o.RequestedBy != "" {
+		m.add("requestedBy", "leave it out: your token tells who you are")
 	}
 }
 

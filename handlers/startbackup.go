@@ -9,7 +9,7 @@ import (
 // backupRequest is the body of POST /api/backups.
 type backupRequest struct {
 	Service string `json:"service"` // name of a service of the fleet
-	Reason  string `json:"reason"`  // optional; kept with the operation
+	origin
 }
 
 // startBackup answers 202 with the operation, which then goes its own way.
@@ -17,13 +17,13 @@ func (a *App) startBackup(w http.ResponseWriter, r *http.Request) {
 	var body backupRequest
 	if !read(w, r, &body, func(m *mistakes) {
 		m.name("service", body.Service)
-		m.reason(body.Reason)
+		m.origin(r, body.origin)
 		m.key(r)
 	}) {
 		return
 	}
-	req := engine.Request{Service: body.Service, Reason: body.Reason}
-	complete(&req, r, "backups", body)
+	req := engine.Request{Service: body.Service}
+	complete(&req, r, "backups", body.origin, body)
 	op, err := a.Engine.Backup(r.Context(), req)
 	if err != nil {
 		a.refuse(w, r, err)

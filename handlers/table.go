@@ -10,6 +10,7 @@ import (
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/principal"
 )
 
 // Engine is what the triggers ask for.
@@ -49,6 +50,8 @@ type App struct {
 	Records Records
 	Now     func() time.Time
 	Log     *slog.Logger
+	// Entra: built-in authentication is on and tells who calls. Otherwise the host has asked for a function key.
+	Entra bool
 }
 
 // Function is one folder of functions/. Exactly one of HTTP, Timer and Message is set.
@@ -56,6 +59,7 @@ type Function struct {
 	Name    string
 	Pattern string // of an HTTP function, as http.ServeMux takes it
 	HTTP    http.HandlerFunc
+	Role    principal.Role // that an HTTP function needs where it is known who calls
 	Timer   func(context.Context, customhandler.TimerInvocation) error
 	Message func(context.Context, customhandler.MessageInvocation) error
 }
@@ -65,19 +69,19 @@ func (a *App) Table() []Function {
 	return []Function{
 		{Name: "BackupSchedule", Timer: a.backupSchedule},
 		{Name: "DrillSchedule", Timer: a.drillSchedule},
-		{Name: "StartBackup", Pattern: "POST /api/backups", HTTP: a.startBackup},
-		{Name: "StartRestore", Pattern: "POST /api/restores", HTTP: a.startRestore},
-		{Name: "StartFailover", Pattern: "POST /api/failovers", HTTP: a.startFailover},
-		{Name: "StartDrill", Pattern: "POST /api/drills", HTTP: a.startDrill},
-		{Name: "GetOperation", Pattern: "GET /api/operations/{id}", HTTP: a.getOperation},
-		{Name: "ListOperations", Pattern: "GET /api/operations", HTTP: a.listOperations},
-		{Name: "AbandonOperation", Pattern: "POST /api/operations/{id}/abandon", HTTP: a.abandonOperation},
-		{Name: "RearmService", Pattern: "POST /api/services/{name}/rearm", HTTP: a.rearmService},
-		{Name: "HoldService", Pattern: "PUT /api/services/{name}/hold", HTTP: a.holdService},
-		{Name: "ReleaseService", Pattern: "POST /api/services/{name}/release", HTTP: a.releaseService},
-		{Name: "GetServiceBusy", Pattern: "GET /api/services/{name}/busy", HTTP: a.getServiceBusy},
-		{Name: "GetStatus", Pattern: "GET /api/status", HTTP: a.getStatus},
-		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", HTTP: a.listRecoveryPoints},
+		{Name: "StartBackup", Pattern: "POST /api/backups", Role: principal.Operator, HTTP: a.startBackup},
+		{Name: "StartRestore", Pattern: "POST /api/restores", Role: principal.FailoverOperator, HTTP: a.startRestore},
+		{Name: "StartFailover", Pattern: "POST /api/failovers", Role: principal.FailoverOperator, HTTP: a.startFailover},
+		{Name: "StartDrill", Pattern: "POST /api/drills", Role: principal.Operator, HTTP: a.startDrill},
+		{Name: "GetOperation", Pattern: "GET /api/operations/{id}", Role: principal.Reader, HTTP: a.getOperation},
+		{Name: "ListOperations", Pattern: "GET /api/operations", Role: principal.Reader, HTTP: a.listOperations},
+		{Name: "AbandonOperation", Pattern: "POST /api/operations/{id}/abandon", Role: principal.Operator, HTTP: a.abandonOperation},
+		{Name: "RearmService", Pattern: "POST /api/services/{name}/rearm", Role: principal.FailoverOperator, HTTP: a.rearmService},
+		{Name: "HoldService", Pattern: "PUT /api/services/{name}/hold", Role: principal.Operator, HTTP: a.holdService},
+		{Name: "ReleaseService", Pattern: "POST /api/services/{name}/release", Role: principal.Operator, HTTP: a.releaseService},
+		{Name: "GetServiceBusy", Pattern: "GET /api/services/{name}/busy", Role: principal.Reader, HTTP: a.getServiceBusy},
+		{Name: "GetStatus", Pattern: "GET /api/status", Role: principal.Reader, HTTP: a.getStatus},
+		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, HTTP: a.listRecoveryPoints},
 		{Name: "RunOperation", Message: a.runOperation},
 		{Name: "PollOperation", Message: a.pollOperation},
 		{Name: "Watchdog", Timer: a.watchdog},
@@ -91,7 +95,7 @@ func (a *App) Register(r *customhandler.Router) {
 	for _, f := range a.Table() {
 		switch {
 		case f.HTTP != nil:
-			r.HTTP(f.Name, f.Pattern, f.HTTP)
+			r.HTTP(f.Name, f.Pattern, a.guarded(f))
 		case f.Timer != nil:
 			r.Timer(f.Name, f.Timer)
 		default:

@@ -28,6 +28,7 @@ type operationView struct {
 	Trigger     dr.Trigger `json:"trigger"`
 	RequestedBy string     `json:"requestedBy,omitempty"`
 	Reason      string     `json:"reason,omitempty"`
+	Ticket      string     `json:"ticket,omitempty"`
 	Traceparent string     `json:"traceparent,omitempty"`
 	Phase       dr.Phase   `json:"phase"`
 	Waiting     string     `json:"waiting,omitempty"` // why it is not begun yet
@@ -70,7 +71,7 @@ type legView struct {
 
 func viewOf(op dr.Operation) operationView {
 	v := operationView{
-		ID: op.ID, Kind: op.Kind, Service: op.Service, Plan: op.Plan, Trigger: op.Trigger, RequestedBy: op.RequestedBy, Reason: op.Reason,
+		ID: op.ID, Kind: op.Kind, Service: op.Service, Plan: op.Plan, Trigger: op.Trigger, RequestedBy: op.RequestedBy, Reason: op.Reason, Ticket: op.Ticket,
 		Traceparent: op.Traceparent, Phase: op.Phase, Waiting: op.Waiting, Outcome: op.Outcome, Error: op.Error,
 		CreatedAt: op.CreatedAt, NotAfter: op.NotAfter, EndedAt: op.EndedAt, Evidence: op.Evidence,
 	}

@@ -68,7 +68,7 @@ func fewerNotes(r *dr.Result) {
 }
 
 func shorterTexts(r *dr.Result) {
-	r.Reason, r.RequestedBy = cut(r.Reason, 1000), cut(r.RequestedBy, 1000)
+	r.Reason, r.Ticket, r.RequestedBy = cut(r.Reason, 1000), cut(r.Ticket, 1000), cut(r.RequestedBy, 1000)
 	if r.Error != nil {
 		short := *r.Error // the record's own stays whole
 		short.Message = cut(short.Message, 12_000)

@@ -39,7 +39,7 @@ func ended(t *testing.T, trigger dr.Trigger, answers ...dr.Answer) dr.Operation 
 	if trigger == dr.TriggerTimer {
 		op.Plan = "nightly"
 	} else {
-		op.RequestedBy, op.Reason = "operations@contoso.example", "before the migration"
+		op.RequestedBy, op.Reason, op.Ticket = "operations@contoso.example", "before the migration", "CHG-42"
 	}
 	op, do := dr.Step(timing, op, dr.Input{Nonce: "nonce"}, now)
 	for _, a := range answers {

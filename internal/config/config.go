@@ -24,6 +24,8 @@ type Config struct {
 	State      State
 	Credential Credential
 	Timing     dr.Timing
+	// Auth tells how callers over HTTP are let in.
+	Auth Auth
 	// Port is where the Functions host expects the handler, on loopback.
 	Port     int
 	LogLevel slog.Level
@@ -41,6 +43,15 @@ type Config struct {
 	// Warnings are for the log: what works but is probably not meant.
 	Warnings []string
 }
+
+// Auth is a way to let callers in.
+type Auth string
+
+// The ways.
+const (
+	Key   Auth = "key"   // the host asks for a function key
+	Entra Auth = "entra" // the platform's built-in authentication asks for a token, and app roles say who may do what
+)
 
 // ServiceBus is the namespace with the queues operations and polls and the topic results. Exactly one field is set.
 type ServiceBus struct {
@@ -113,6 +124,9 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 		DrillSchedule: ncrontab(s.DrillSchedule), Direct: direct, StorageKeys: b.keys,
 	}
 	c.Port, _ = strconv.Atoi(s.Port)
+	if c.Auth = s.Auth; c.Auth == Entra && !strings.EqualFold(s.BuiltInAuth, "true") {
+		m.add("AUTH", "holds %q, but WEBSITE_AUTH_ENABLED, which the platform sets, is not True; turn on the Function App's authentication (docs/security.md), without which anybody could say who he is", Entra)
+	}
 	_ = c.LogLevel.UnmarshalText([]byte(s.LogLevel))
 	c.Credential = newCredentialSettings(s, m)
 	c.Timing = newTiming(s, m)

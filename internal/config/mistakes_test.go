@@ -66,6 +66,7 @@ func TestEachMistakenSettingIsNamedWithWhatItHeldAndWhatIsAccepted(t *testing.T)
 		"short survey":    {map[string]string{"TIMING_SURVEY": "9s"}, []string{"TIMING_SURVEY: holds 9s; accepted: at least TIMING_PROBE, which is 10s"}},
 		"drills":          {map[string]string{"DRILL_SCHEDULE": "monthly"}, []string{`DRILL_SCHEDULE: holds "monthly"; accepted: an NCRONTAB expression in UTC such as 0 0 5 1 * * ` + fieldsWanted}},
 		"short work":      {map[string]string{"TIMING_INVOCATION": "30s"}, []string{"TIMING_POST_WINDOW: holds 1m0s; accepted: less than TIMING_INVOCATION, which is 30s"}},
+		"who calls":       {map[string]string{"AUTH": "entra", "WEBSITE_AUTH_ENABLED": "False"}, []string{`AUTH: holds "entra", but WEBSITE_AUTH_ENABLED, which the platform sets, is not True; turn on the Function App's authentication (docs/security.md), without which anybody could say who he is`}},
 		"key not set":     {map[string]string{"BACKUP_KEY": ""}, []string{`FLEET.storages.main.keyVariable: holds "BACKUP_KEY"; that environment variable is not set`}},
 		"key unresolved":  {map[string]string{"BACKUP_KEY": "@Microsoft.KeyVault(x)"}, []string{"BACKUP_KEY: holds (set, 22 characters); accepted: a storage account key (base64)"}},
 	} {

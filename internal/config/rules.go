@@ -22,6 +22,7 @@ type rule func(text string) error
 var rules = map[string]rule{
 	"cloud":      among(Public, USGovernment, China),
 	"credential": among(ManagedIdentity, ClientSecret, WorkloadIdentity, AzureCLI),
+	"auth":       among(Key, Entra),
 	"access":     among(SystemAssigned, UserAssigned, StorageKey),
 	"mode":       among(Cold, Warm),
 	"level":      among("debug", "info", "warn", "error"),

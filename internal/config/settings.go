@@ -43,6 +43,8 @@ type settings struct {
 	ClientSecret Secret         `envconfig:"AZURE_CLIENT_SECRET" is:"clientSecret" secret:"true"`
 	TokenFile    string         `envconfig:"AZURE_FEDERATED_TOKEN_FILE" is:"file"`
 
+	Auth        Auth   `envconfig:"AUTH" is:"auth" default:"key" part:"host"`
+	BuiltInAuth string `envconfig:"WEBSITE_AUTH_ENABLED" is:"text" part:"host"`
 	Port        string `envconfig:"FUNCTIONS_CUSTOMHANDLER_PORT" is:"port" part:"host"`
 	LogLevel    string `envconfig:"LOG_LEVEL" is:"level" default:"info"`
 	StampRegion string `envconfig:"STAMP_REGION" is:"region" part:"host"`

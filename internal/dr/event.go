@@ -26,6 +26,7 @@ type Result struct {
 	Trigger         Trigger         `json:"trigger"`
 	RequestedBy     string          `json:"requestedBy,omitempty"`
 	Reason          string          `json:"reason,omitempty"`
+	Ticket          string          `json:"ticket,omitempty"`
 	Outcome         Outcome         `json:"outcome"`
 	CreatedAt       time.Time       `json:"createdAt"`
 	EndedAt         time.Time       `json:"endedAt"`
@@ -101,7 +102,7 @@ func ResultEvent(op Operation) Event {
 		},
 		Data: Result{
 			Operation: op.ID, Kind: op.Kind, Service: op.Service, ResourceID: op.Leg().ResourceID, Plan: op.Plan, Trigger: op.Trigger,
-			RequestedBy: op.RequestedBy, Reason: op.Reason, Outcome: op.Outcome, CreatedAt: op.CreatedAt, EndedAt: op.EndedAt,
+			RequestedBy: op.RequestedBy, Reason: op.Reason, Ticket: op.Ticket, Outcome: op.Outcome, CreatedAt: op.CreatedAt, EndedAt: op.EndedAt,
 			DurationSeconds: op.EndedAt.Sub(op.CreatedAt).Round(time.Millisecond).Seconds(), Attempts: op.Leg().Attempt, RecoveryPoints: Points(op),
 			Recovery: RecoveredBy(op), Error: op.Error, Evidence: op.Evidence,
 		},

@@ -177,6 +177,7 @@ type Operation struct {
 	Trigger     Trigger   `json:"trigger"`
 	RequestedBy string    `json:"requestedBy,omitempty"`
 	Reason      string    `json:"reason,omitempty"`
+	Ticket      string    `json:"ticket,omitempty"`
 	Traceparent string    `json:"traceparent,omitempty"`
 	CreatedAt   time.Time `json:"createdAt"`
 	NotAfter    time.Time `json:"notAfter"` // not begun by then: rejected

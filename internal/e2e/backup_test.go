@@ -11,6 +11,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
+	"apim-dr/handlers"
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
 )
@@ -230,14 +231,30 @@ func TestBadRequestsEnqueueNothing(t *testing.T) {
 
 func TestWithoutAKeyNothingOpens(t *testing.T) {
 	t.Parallel()
-	for _, route := range []string{"/api/operations", "/api/operations/x"} {
-		resp, err := http.Get(stack.Host.URL() + route)
-		if err != nil {
-			t.Fatal(err)
+	opened := 0
+	for _, f := range (&handlers.App{}).Table() {
+		if f.HTTP == nil {
+			continue
 		}
-		if drain(t, resp); resp.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %s", route, resp.Status)
+		opened++
+		for _, key := range []string{"", "guess"} {
+			method, path, _ := strings.Cut(f.Pattern, " ")
+			r, err := http.NewRequestWithContext(t.Context(), method, stack.Host.URL()+path+"?code="+key, strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("X-Ms-Client-Principal", "eyJhdXRoX3R5cCI6ImFhZCJ9")
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if drain(t, resp); resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s with the key %q: %s", f.Pattern, key, resp.Status)
+			}
 		}
+	}
+	if opened < 10 {
+		t.Errorf("%d functions", opened)
 	}
 }
 

@@ -49,7 +49,7 @@ func (c Claim) fits(r Request) error {
 func (e *Engine) newBackup(id string, m member, trigger dr.Trigger, r Request, now time.Time) dr.Operation {
 	return dr.Operation{
 		V: dr.Version, Rev: 1, Writer: e.Nonce(), ID: id, Kind: dr.KindBackup, Service: m.Name, Plan: m.plan.Name, Trigger: trigger,
-		RequestedBy: r.RequestedBy, Reason: r.Reason, Traceparent: r.Traceparent,
+		RequestedBy: r.RequestedBy, Reason: r.Reason, Ticket: r.Ticket, Traceparent: r.Traceparent,
 		CreatedAt: now, NotAfter: now.Add(e.Timing.StartWithin), Phase: dr.Queued,
 		Legs: []dr.Leg{{Verb: dr.VerbBackup, Service: m.Name, ResourceID: m.ResourceID, Storage: m.plan.Storage, Within: dr.Duration(m.plan.Within)}},
 	}

@@ -228,7 +228,7 @@ func (e *Engine) newRecovery(id string, d draft, trigger dr.Trigger, r Request, 
 	within := max(source.plan.Within, target.plan.Within)
 	op := dr.Operation{
 		V: dr.Version, Rev: 1, Writer: e.Nonce(), ID: id, Kind: i.Kind, Service: i.Target.Name, Plan: target.plan.Name, Trigger: trigger,
-		RequestedBy: r.RequestedBy, Reason: r.Reason, Traceparent: r.Traceparent,
+		RequestedBy: r.RequestedBy, Reason: r.Reason, Ticket: r.Ticket, Traceparent: r.Traceparent,
 		CreatedAt: now, NotAfter: now.Add(e.begunWithin(i)), Phase: dr.Queued,
 		Recovery: &dr.Recovery{Intent: i, Role: d.role, Urgent: d.urgent},
 	}

@@ -65,7 +65,7 @@ func (w *world) thePair() (p dr.Pair) {
 }
 
 func failover(change func(*engine.RecoverRequest)) engine.RecoverRequest {
-	r := engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu", RequestedBy: "ann", Reason: "region down"}, Kind: dr.KindFailover, Confirm: "contoso-us"}
+	r := engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu", RequestedBy: "ann", Reason: "region down", Ticket: "INC-1"}, Kind: dr.KindFailover, Confirm: "contoso-us"}
 	if change != nil {
 		change(&r)
 	}
@@ -117,7 +117,7 @@ func TestAFailoverRestoresTheNewestGoodPointAndSwitchesRoles(t *testing.T) {
 	if rto < w.takes || rto > w.takes+time.Minute || e.Data.Recovery.RPOSeconds != called.Sub(p.CreatedAt).Seconds() {
 		t.Errorf("RTO %s, RPO %v s", rto, e.Data.Recovery.RPOSeconds)
 	}
-	if len(e.Data.Recovery.NextSteps) == 0 || len(e.Data.Recovery.Gateways) != 1 || e.Data.RequestedBy != "ann" || e.Data.Reason != "region down" {
+	if len(e.Data.Recovery.NextSteps) == 0 || len(e.Data.Recovery.Gateways) != 1 || e.Data.RequestedBy != "ann" || e.Data.Reason != "region down" || e.Data.Ticket != "INC-1" {
 		t.Errorf("event %+v", e.Data)
 	}
 	pair := w.thePair()
@@ -526,6 +526,9 @@ func TestAFinalBackupIsRestored(t *testing.T) {
 		}
 		if r := w.events[op.ID][0].Data.Recovery; r.RPOSeconds != 0 {
 			t.Errorf("%s: data are %v s old", mode, r.RPOSeconds)
+		}
+		if final := w.operation(op.Recovery.Final.Operation); final.RequestedBy != "ann" || final.Ticket != "INC-1" {
+			t.Errorf("the final backup is %s's, ticket %q", final.RequestedBy, final.Ticket)
 		}
 		if wrong := w.check(len(w.ops())); len(wrong) > 0 {
 			t.Error(wrong)

@@ -32,6 +32,7 @@ type Request struct {
 	Service     string
 	RequestedBy string // who, as far as is known
 	Reason      string
+	Ticket      string
 	Traceparent string
 	KeyHash     string // hash of the Idempotency-Key; "" when there is none
 	BodyHash    string // hash of the request's body

@@ -100,7 +100,7 @@ func (e *Engine) await(ctx context.Context, op dr.Operation) dr.Answer {
 	if !ok {
 		return dr.Answer{Verdict: dr.No, Error: dr.Failure("UnknownService", r.Intent.Source.Name+" is no longer in the fleet")}
 	}
-	child := e.newBackup(dr.FinalID(op), m, dr.TriggerFailover, Request{RequestedBy: op.RequestedBy, Reason: "final backup before failover " + op.ID, Traceparent: op.Traceparent}, e.Now())
+	child := e.newBackup(dr.FinalID(op), m, dr.TriggerFailover, Request{RequestedBy: op.RequestedBy, Reason: "final backup before failover " + op.ID, Ticket: op.Ticket, Traceparent: op.Traceparent}, e.Now())
 	child.NotAfter, child.Legs[0].Within = r.Final.Until, r.Intent.MaxWait
 	was, _, err := e.Store.Operation(ctx, child.ID)
 	if errors.Is(err, ErrNotFound) {

@@ -93,7 +93,7 @@ func failedOver() dr.Operation {
 	brief.Settings = nil
 	return dr.Operation{
 		V: dr.Version, Rev: 9, Writer: "nonce-9", ID: dr.NewID(dr.KindFailover, at(0), "golden"), Kind: dr.KindFailover, Service: target.Name,
-		Trigger: dr.TriggerHTTP, RequestedBy: "ann@contoso.com", Reason: "region down", CreatedAt: at(30), NotAfter: at(90), Phase: dr.Done, Step: 1, Yields: 1,
+		Trigger: dr.TriggerHTTP, RequestedBy: "ann@contoso.com", Reason: "region down", Ticket: "INC-1", CreatedAt: at(30), NotAfter: at(90), Phase: dr.Done, Step: 1, Yields: 1,
 		Legs: []dr.Leg{
 			{Verb: dr.VerbBackup, Service: target.Name, ResourceID: target.ResourceID, Storage: storage, Within: dr.Duration(time.Hour), Safety: true,
 				Outcome: dr.Rejected, Error: dr.Failure("NotStartedInTime", "busy"), EndedAt: at(35)},
@@ -173,7 +173,10 @@ func goldens(t *testing.T) map[string]golden {
 	drilled.ID, drilled.Kind, drilled.Service = dr.NewID(dr.KindDrill, at(0), "golden"), dr.KindDrill, "contoso-lab"
 	no(s.PutPoint(t.Context(), *failover.Recovery.Bound))
 	take("recovery-point-settings", "recovery-points/contoso-eu/"+failover.Recovery.Bound.ID+".json")
-	no(s.MergeService(t.Context(), "contoso-us", func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(failover, "contoso-us") }))
+	no(s.MergeService(t.Context(), "contoso-us", func(s dr.ServiceState) (dr.ServiceState, bool) {
+		s.Hold = dr.Hold{Until: at(600), Reason: "a release", By: "ann@contoso.com", At: at(95)}
+		return s.After(failover, "contoso-us")
+	}))
 	take("service-restored", "services/contoso-us")
 	no(s.MergeService(t.Context(), "contoso-eu", func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(drilled, "contoso-eu") }))
 	take("service-proven", "services/contoso-eu")

@@ -46,7 +46,8 @@ type Options struct {
 	Keep   bool   // the storage outlives Stop
 
 	Keys     Keys
-	Settings map[string]string // more settings of the app; they win
+	Callers  map[string][]string // with it, built-in authentication is on: client ids with their app roles. Tokens are for Audience
+	Settings map[string]string   // more settings of the app; they win
 	Output   func(stream, line string)
 	Log      *slog.Logger // of the stand-ins; nil: nothing
 	Restarts bool         // restart the handler however often it is killed
@@ -128,10 +129,10 @@ func (s *Stamp) fleet() string {
 	return string(b)
 }
 
-// Stage builds the app and stages it in a folder, as `make stage` does.
-func Stage(app string) error {
+// Stage builds the app and stages it in a folder, as `make stage` with these variables does.
+func Stage(app string, variables ...string) error {
 	_, here, _, _ := runtime.Caller(0)
-	build := exec.Command("make", "stage", "APP="+app)
+	build := exec.Command("make", append(variables, "stage", "APP="+app)...)
 	build.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..")
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("make stage: %w\n%s", err, text)

@@ -3,6 +3,8 @@ package devstack
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -207,7 +209,7 @@ func (s *Stamp) startHost(ctx context.Context, settings map[string]string) error
 			token, expires := s.cloud.Tokens.Issue(resource, clientID)
 			return token, expires, nil
 		},
-		Output: s.o.Output, Log: s.o.Log, UnlimitedRestarts: s.o.Restarts,
+		Principal: s.principal(), Output: s.o.Output, Log: s.o.Log, UnlimitedRestarts: s.o.Restarts,
 	})
 	if err != nil {
 		return err
@@ -226,6 +228,32 @@ func (s *Stamp) startHost(ctx context.Context, settings map[string]string) error
 		return nil
 	case err := <-s.ended:
 		return errors.Join(errors.New("the Functions host did not start"), err)
+	}
+}
+
+// Audience is what the tokens of callers are for.
+const Audience = "api://apim-dr"
+
+// principal tells who has a token, as built-in authentication does.
+func (s *Stamp) principal() func(token string) (string, bool) {
+	if s.o.Callers == nil {
+		return nil
+	}
+	return func(token string) (string, bool) {
+		claims, err := s.cloud.Tokens.Parse(token)
+		if err != nil || claims.Audience != Audience {
+			return "", false
+		}
+		type claim struct {
+			Typ string `json:"typ"`
+			Val string `json:"val"`
+		}
+		list := []claim{{"appid", claims.AppID}, {"http://schemas.microsoft.com/identity/claims/objectidentifier", claims.ObjectID}}
+		for _, role := range s.o.Callers[claims.AppID] {
+			list = append(list, claim{"roles", role})
+		}
+		text, _ := json.Marshal(map[string]any{"auth_typ": "aad", "name_typ": "name", "role_typ": "roles", "claims": list})
+		return base64.StdEncoding.EncodeToString(text), true
 	}
 }
 

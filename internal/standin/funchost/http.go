@@ -33,7 +33,7 @@ func (h *Host) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Host) serveFunction(w http.ResponseWriter, r *http.Request, f *function) {
-	if !h.authorized(r, f) {
+	if !h.identified(r) || !h.authorized(r, f) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -49,6 +49,22 @@ func (h *Host) serveFunction(w http.ResponseWriter, r *http.Request, f *function
 		return
 	}
 	h.envelopeHTTP(ctx, w, r, f)
+}
+
+// identified is built-in authentication, which lies before the host, so that no header of its own comes through from outside.
+func (h *Host) identified(r *http.Request) bool {
+	if h.opts.Principal == nil {
+		return true
+	}
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Ms-Client-Principal") {
+			delete(r.Header, name)
+		}
+	}
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	principal, ok := h.opts.Principal(token)
+	r.Header.Set("X-Ms-Client-Principal", principal)
+	return ok
 }
 
 // authorized compares the key of the request with those that open the function; f is nil for the admin API.

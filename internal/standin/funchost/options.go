@@ -39,6 +39,9 @@ type Options struct {
 	IdentityHeader string
 	// Token answers the managed-identity endpoint of App Service. Nil: there is none. clientID is empty for the system-assigned one.
 	Token func(ctx context.Context, resource, clientID string) (token string, expires time.Time, err error)
+	// Principal plays built-in authentication: it turns a bearer token into what X-MS-CLIENT-PRINCIPAL holds; false: the caller gets a 401. What callers
+	// send under that name is dropped. Nil: it is off.
+	Principal func(token string) (header string, ok bool)
 	// Output gets every line of the handler, whole, with one of the Stream tags. Nil: the lines go to Log. Called concurrently.
 	Output func(stream, line string)
 	// Event observes processes and invocations. Called concurrently; an invocation waits for it.

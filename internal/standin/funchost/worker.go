@@ -225,6 +225,9 @@ func (h *Host) environment(addr string) []string {
 	if h.opts.Token != nil {
 		env["IDENTITY_ENDPOINT"], env["IDENTITY_HEADER"] = h.URL()+identityPath, h.identityHeader
 	}
+	if h.opts.Principal != nil {
+		env["WEBSITE_AUTH_ENABLED"] = "True"
+	}
 	list := make([]string, 0, len(env))
 	for name, value := range env {
 		list = append(list, name+"="+value)
