@@ -12,7 +12,7 @@ OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,:
 # Packages without goroutines, and long walks, are tested without the race detector, which would only slow them down; internal/engine with it, too.
 PURE     := ./internal/dr ./internal/engine ./internal/model
 
-.PHONY: help run demo demo-region-loss test model upgrade-test lint vuln package azurite stage tools clean
+.PHONY: help run demo demo-region-loss test model chaos upgrade-test lint vuln package azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +31,17 @@ demo-region-loss: stage $(AZURITE)/node_modules/.installed ## two stamps: one is
 
 test: tools $(AZURITE)/node_modules/.installed ## all tests, with the race detector where there are goroutines
 	go test -timeout 4m $(PURE)
-	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(dr|e2e|model|secrets|upgrade)$$')
-	go test -race -timeout 4m -count=1 -p 1 ./internal/e2e ./internal/secrets # they build the app themselves, which Go's test cache does not see
+	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(chaos|dr|e2e|model|secrets|upgrade)$$')
+	go test -race -timeout 6m -count=1 -p 1 ./internal/e2e ./internal/secrets ./internal/chaos # they build the app themselves, which Go's test cache does not see
 
 STATES ?= 3000000
 model: tools ## explore all states of the protocol with more faults than in make test: millions (STATES= at most, for each set of faults)
 	go test -count=1 -v -timeout 30m ./internal/model -run InEveryState -large -states $(STATES) | grep -v -e '^=== ' -e '^ *---'
+
+DURATION ?= 10m
+chaos: tools $(AZURITE)/node_modules/.installed ## hundreds of operations while the handler is killed and everything around it goes wrong (DURATION=10m SEED=n)
+	@mkdir -p dist/chaos
+	go test -race -count=1 -v -timeout 0 ./internal/chaos -args -duration $(DURATION) $(if $(SEED),-seed $(SEED)) -report $(CURDIR)/dist/chaos
 
 # A revision that this clone does not have, as a shallow one may not, is fetched if it can be, or else told and passed over (UPGRADE_REQUIRED=1: fails).
 UPGRADE_FROM ?= HEAD~1 478b21d

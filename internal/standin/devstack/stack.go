@@ -45,12 +45,13 @@ type Options struct {
 	Name   string // tells the storage accounts of several stamps apart: lower-case letters and digits
 	Keep   bool   // the storage outlives Stop
 
-	Keys     Keys
-	Callers  map[string][]string // with it, built-in authentication is on: client ids with their app roles. Tokens are for Audience
-	Settings map[string]string   // more settings of the app; they win
-	Output   func(stream, line string)
-	Log      *slog.Logger // of the stand-ins; nil: nothing
-	Restarts bool         // restart the handler however often it is killed
+	MessageLock time.Duration // of the queues; 0: five minutes, as in Azure
+	Keys        Keys
+	Callers     map[string][]string // with it, built-in authentication is on: client ids with their app roles. Tokens are for Audience
+	Settings    map[string]string   // more settings of the app; they win
+	Output      func(stream, line string)
+	Log         *slog.Logger // of the stand-ins; nil: nothing
+	Restarts    bool         // restart the handler however often it is killed
 }
 
 // Keys are the secrets of a stamp. What is empty is made up, or the constants above for the keys of functions.

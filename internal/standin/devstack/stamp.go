@@ -145,10 +145,22 @@ var localTiming = map[string]string{
 	"TIMING_RESTORE_WITHIN": "60s", "TIMING_MAX_WAIT": "20s", "TIMING_PROBE": ProbeWithin.String(), "TIMING_SURVEY": "6s",
 }
 
-func (s *Stamp) startAzurite(ctx context.Context) (err error) {
+// RestartStorage stops the storage, which must be kept (Options.Keep), and starts it again after a while: meanwhile nothing answers there.
+func (s *Stamp) RestartStorage(ctx context.Context, down time.Duration) error {
+	err := s.Azurite.Stop()
+	time.Sleep(down)
+	return errors.Join(err, s.launchAzurite(ctx))
+}
+
+func (s *Stamp) launchAzurite(ctx context.Context) (err error) {
 	s.Azurite, err = azurite.Start(context.WithoutCancel(ctx), azurite.Options{
 		Accounts: s.stateAccount + ":" + s.stateKey + ";" + s.backupsAccount + ":" + s.backupKey, Dir: s.dir, Port: s.azuritePort,
 	})
+	return err
+}
+
+func (s *Stamp) startAzurite(ctx context.Context) error {
+	err := s.launchAzurite(ctx)
 	if err != nil {
 		return err
 	}
@@ -179,7 +191,7 @@ func (s *Stamp) startAzurite(ctx context.Context) (err error) {
 
 func (s *Stamp) startBus() (err error) {
 	queue := func(name string) servicebus.Queue {
-		return servicebus.Queue{Name: name, LockDuration: 5 * time.Minute, DuplicateWindow: 10 * time.Minute, MaxDeliveryCount: 10}
+		return servicebus.Queue{Name: name, LockDuration: cmp.Or(s.o.MessageLock, 5*time.Minute), DuplicateWindow: 10 * time.Minute, MaxDeliveryCount: 10}
 	}
 	s.Bus, err = servicebus.New(servicebus.Config{
 		Queues: []servicebus.Queue{queue("operations"), queue("polls")},
