@@ -12,7 +12,7 @@ OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,:
 # Packages without goroutines, and long walks, are tested without the race detector, which would only slow them down; internal/engine with it, too.
 PURE     := ./internal/dr ./internal/engine ./internal/model
 
-.PHONY: help run demo demo-region-loss test model chaos upgrade-test lint vuln package azurite stage tools clean
+.PHONY: help run demo demo-region-loss test model chaos fuzz upgrade-test lint vuln package azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ test: tools $(AZURITE)/node_modules/.installed ## all tests, with the race detec
 STATES ?= 3000000
 model: tools ## explore all states of the protocol with more faults than in make test: millions (STATES= at most, for each set of faults)
 	go test -count=1 -v -timeout 30m ./internal/model -run InEveryState -large -states $(STATES) | grep -v -e '^=== ' -e '^ *---'
+
+FUZZTIME ?= 30s
+fuzz: tools ## every fuzz target in turn (FUZZTIME=30s each)
+	@for pkg in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+		echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	done; done
 
 DURATION ?= 10m
 chaos: tools $(AZURITE)/node_modules/.installed ## hundreds of operations while the handler is killed and everything around it goes wrong (DURATION=10m SEED=n)

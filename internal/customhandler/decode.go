@@ -20,8 +20,8 @@ import (
 // DecodeJSON reads the body of r into v, a pointer to a struct whose current values are the defaults. It returns nil, or a Problem
 // for WriteProblem that names the field and what is accepted; v is then undefined. The statuses are 413 for a body over
 // Options.HTTPBodyLimit (over 1 MiB outside a Router), 415 for a Content-Type other than application/json in UTF-8, and 400 for an
-// empty body, one that is not a single JSON object in valid UTF-8, a wrong type or an unknown field. Names are matched without
-// regard to case and the last of several counts, as encoding/json does. It panics if v is no pointer to a struct.
+// empty body, one that is not a single JSON object in valid UTF-8, a wrong type, an unknown field or one that is given twice: whoever looked at it before may
+// have taken the other. Names are matched without regard to case, as encoding/json does. It panics if v is no pointer to a struct.
 func DecodeJSON(r *http.Request, v any) *Problem {
 	t := reflect.TypeOf(v).Elem()
 	if t.Kind() != reflect.Struct {
@@ -39,7 +39,42 @@ func DecodeJSON(r *http.Request, v any) *Problem {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return badRequest("the body goes on after the JSON object; send one object and nothing else")
 	}
+	if name := twice(json.NewDecoder(bytes.NewReader(body))); name != "" {
+		return wrongField(name, "is given twice; give it once")
+	}
 	return nil
+}
+
+// twice finds a member that an object of valid JSON has more than once; "" when there is none.
+func twice(dec *json.Decoder) string {
+	var around []map[string]bool // the members so far of the objects around; nil: of an array
+	isName := false
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return ""
+		}
+		switch token {
+		case json.Delim('{'):
+			around, isName = append(around, map[string]bool{}), true
+			continue
+		case json.Delim('['):
+			around, isName = append(around, nil), false
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			around = around[:len(around)-1]
+		default:
+			if name, ok := token.(string); ok && isName {
+				members, lower := around[len(around)-1], strings.ToLower(name)
+				if members[lower] {
+					return name
+				}
+				members[lower], isName = true, false
+				continue
+			}
+		}
+		isName = len(around) > 0 && around[len(around)-1] != nil // a value has ended
+	}
 }
 
 // readBody returns a body that is worth decoding.

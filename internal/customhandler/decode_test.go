@@ -1,6 +1,7 @@
 package customhandler
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -174,5 +175,25 @@ func TestAProblemSaysMoreBesideItsOwnMembers(t *testing.T) {
 		WriteProblem(w, httptest.NewRequest("GET", "/", nil), Problem{Status: 409, Extra: map[string]any{"f": func() {}}})
 	}) == nil || w.Body.Len() > 0 {
 		t.Errorf("half an answer: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestAMemberIsGivenOnce(t *testing.T) {
+	for body, field := range map[string]string{
+		`{"service":"a","service":"b"}`:                                "service",
+		`{"service":"a","SERVICE":"b"}`:                                "SERVICE",
+		`{"nested":{"deep":{"down":1}},"nested":{}}`:                   "nested",
+		`{"nested":{"deep":{"down":1,"down":2}}}`:                      "down",
+		`{"service":"service","nested":{"deep":{"down":1}},"count":1}`: "",
+	} {
+		p := DecodeJSON(jsonRequest(strings.NewReader(body)), &order{})
+		if field == "" && p != nil || field != "" && (p == nil || p.Status != 400 || len(p.Errors) != 1 || p.Errors[0].Field != field) {
+			t.Errorf("%s: %+v", body, p)
+		}
+	}
+	for text, want := range map[string]string{`{"a":["a","a",{"b":1}],"b":{"a":"b","b":"a"}}`: "", `[{"a":1},{"a":1}]`: "", `{"a":[{"x":[],"x":1}]}`: "x", `"a"`: ""} {
+		if got := twice(json.NewDecoder(strings.NewReader(text))); got != want {
+			t.Errorf("%s: %q", text, got)
+		}
 	}
 }

@@ -108,7 +108,9 @@ func (x *explorer) advance(s *state, f *invocation, variant string, eager bool) 
 	<-done
 	next := *f
 	next.heard, next.next = r.heard, r.next
-	for _, a := range r.heard[len(f.heard):] {
+	news := slices.Clone(r.heard[len(f.heard):]) // a survey reads side by side, in any order
+	slices.SortStableFunc(news, func(a, b answer) int { return strings.Compare(a.key, b.key) })
+	for _, a := range news {
 		next.sum = sumOf(next.sum, a.key, stamp(a.val), int(a.at))
 	}
 	i := slices.Index(s.flight, f)
