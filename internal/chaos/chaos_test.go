@@ -77,7 +77,6 @@ type storm struct {
 	lines    []string
 	log      *os.File
 	outcomes map[string]string // of operations that were seen to be done
-	actives  map[string][]active
 }
 
 // made is a call that was answered, at last.
@@ -87,14 +86,8 @@ type made struct {
 	status           int
 }
 
-// active is which instance of a pair serves production from a time on.
-type active struct {
-	from time.Time
-	name string
-}
-
 func TestNothingIsLostAndNothingDoubled(t *testing.T) {
-	s := &storm{t: t, seed: *seed, faults: map[string]int{}, outcomes: map[string]string{}, actives: map[string][]active{}}
+	s := &storm{t: t, seed: *seed, faults: map[string]int{}, outcomes: map[string]string{}}
 	for s.seed == 0 {
 		s.seed = rand.Uint64N(1_000_000)
 	}

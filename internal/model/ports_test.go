@@ -46,8 +46,7 @@ type answer struct {
 type call struct {
 	kind kind
 	key  string
-	verb dr.Verb // of a POST
-	err  error   // ended: what the host hears
+	err  error // ended: what the host hears
 }
 
 type kind int
@@ -283,7 +282,7 @@ func (p records) Operation(_ context.Context, id string) (dr.Operation, string, 
 
 func (p records) SaveOperation(_ context.Context, op dr.Operation, etag string) (string, error) {
 	if p.r.x.mutant.eventFirst && op.Phase == dr.Done {
-		_ = bus{p.r}.Publish(ctx, dr.ResultEvent(op))
+		_ = bus(p).Publish(ctx, dr.ResultEvent(op))
 	}
 	got := act(p.r, fmt.Sprintf("save %s r%d %s", short(op.ID), op.Rev, op.Phase), func(s *state, _ string) two[string, error] {
 		records, _ := s.records()
