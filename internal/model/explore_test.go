@@ -402,7 +402,7 @@ func (x *explorer) expand(s *state) []*state {
 		wrong = x.atTheEnd(s)
 	}
 	if s.clock > longest {
-		wrong = append(wrong, violation{"1", "it goes on for ever"})
+		wrong = append(wrong, violation{oneOutcome, "it goes on for ever"})
 		steps = nil
 	}
 	x.mu.Lock()

@@ -9,8 +9,15 @@ import (
 	"apim-dr/internal/dr"
 )
 
-// The invariants, by their numbers in docs/architecture.md. Each is looked at where it could break: at a save, a POST, an event, in every state, or where
-// nothing can happen any more.
+// The invariants. Each is looked at where it could break: at a save, a POST, an event, in every state, or where nothing can happen any more.
+const (
+	oneOutcome       = "every operation ends with one outcome, told by its event, and leaves nothing behind"
+	oneAtATime       = "one backup or restore of ours at a time on a service, and whoever works there has the lock"
+	armsWord         = "succeeded and failed are what Resource Manager says"
+	activeStays      = "nothing automatic overwrites the active instance"
+	nothingSwallowed = "no wake is swallowed as a repetition of another"
+	usedStays        = "what a restore uses is not deleted"
+)
 
 // operation is the one that the invocation is about.
 func (r *run) operation() string {
@@ -23,7 +30,7 @@ func (r *run) operation() string {
 // saved looks at a change of a record: an outcome stays, and says what Resource Manager said.
 func (r *run) saved(before, after dr.Operation) {
 	if before.Phase == dr.Done && !reflect.DeepEqual(before, after) {
-		r.violate("1", "%s was done (%s) and is now %s (%s)", short(after.ID), before.Outcome, after.Phase, after.Outcome)
+		r.violate(oneOutcome, "%s was done (%s) and is now %s (%s)", short(after.ID), before.Outcome, after.Phase, after.Outcome)
 	}
 	if after.Phase != dr.Done || before.Phase == dr.Done {
 		return
@@ -35,15 +42,15 @@ func (r *run) saved(before, after dr.Operation) {
 	switch after.Outcome {
 	case dr.Succeeded:
 		if _, ok := in.ended(func(op armOp) bool { return succeeded(op) && op.point == after.Blob() }); !ok {
-			r.violate("4", "%s is called succeeded, which Resource Manager never said", short(after.ID))
+			r.violate(armsWord, "%s is called succeeded, which Resource Manager never said", short(after.ID))
 		}
 	case dr.Failed:
 		if _, ok := in.ended(succeeded); ok || in.run != nil && mine(*in.run) {
-			r.violate("4", "%s is called failed, but Resource Manager's work for it runs or has succeeded", short(after.ID))
+			r.violate(armsWord, "%s is called failed, but Resource Manager's work for it runs or has succeeded", short(after.ID))
 		}
 	case dr.Rejected:
 		if in.run != nil && in.run.operation == after.ID {
-			r.violate("4", "%s is called rejected, but Resource Manager works for it", short(after.ID))
+			r.violate(armsWord, "%s is called rejected, but Resource Manager works for it", short(after.ID))
 		}
 	}
 }
@@ -54,9 +61,9 @@ func (r *run) published(e dr.Event) {
 	op, _, err := records.Operation(ctx, e.Data.Operation)
 	switch {
 	case err != nil || op.Phase != dr.Done:
-		r.violate("1", "the event of %s goes out before its end is recorded (%s)", short(e.Data.Operation), op.Phase)
+		r.violate(oneOutcome, "the event of %s goes out before its end is recorded (%s)", short(e.Data.Operation), op.Phase)
 	case op.Outcome != e.Data.Outcome || e.ID != op.ID+":result":
-		r.violate("1", "the event %s of %s says %s, the record %s", e.ID, short(op.ID), e.Data.Outcome, op.Outcome)
+		r.violate(oneOutcome, "the event %s of %s says %s, the record %s", e.ID, short(op.ID), e.Data.Outcome, op.Outcome)
 	}
 }
 
@@ -64,7 +71,7 @@ func (r *run) published(e dr.Event) {
 func (r *run) accepted(leg dr.Leg, point string) {
 	in := r.s.instance(leg.Service)
 	if in.run != nil {
-		r.violate("2", "a %s of %s is POSTed while the %s of %s runs there", leg.Verb, leg.Service, in.run.verb, short(in.run.operation))
+		r.violate(oneAtATime, "a %s of %s is POSTed while the %s of %s runs there", leg.Verb, leg.Service, in.run.verb, short(in.run.operation))
 	}
 	if leg.Verb != dr.VerbRestore {
 		return
@@ -72,11 +79,11 @@ func (r *run) accepted(leg dr.Leg, point string) {
 	records, vault := r.s.records()
 	op, _, err := records.Operation(ctx, r.operation())
 	if err != nil {
-		r.violate("10", "a restore by nobody: %v", err)
+		r.violate(activeStays, "a restore by nobody: %v", err)
 		return
 	}
 	if blob, err := vault.Head(ctx, leg.Storage, point); err != nil || !blob.Exists {
-		r.violate("prune", "%s restores %s, which is not there any more", short(op.ID), short(point))
+		r.violate(usedStays, "%s restores %s, which is not there any more", short(op.ID), short(point))
 	}
 	for _, b := range r.s.blobs {
 		if !strings.HasPrefix(b.name, "pairs/") {
@@ -87,7 +94,7 @@ func (r *run) accepted(leg dr.Leg, point string) {
 			panic(err)
 		}
 		if p.IsActive(leg.Service) && (op.Recovery.Intent.Auto || op.Kind == dr.KindFailover) {
-			r.violate("9", "%s overwrites %s, the active instance of its pair", short(op.ID), leg.Service)
+			r.violate(activeStays, "%s overwrites %s, the active instance of its pair", short(op.ID), leg.Service)
 		}
 	}
 }
@@ -106,11 +113,11 @@ func inState(s *state) []violation {
 			continue // given up as unknown
 		}
 		if holder, err := records.Holder(ctx, s.arm[i].name); err != nil || holder != op.ID {
-			wrong = append(wrong, violation{"2", fmt.Sprintf("Resource Manager works for %s on %s, whose lock has %q", short(op.ID), s.arm[i].name, short(holder))})
+			wrong = append(wrong, violation{oneAtATime, fmt.Sprintf("Resource Manager works for %s on %s, whose lock has %q", short(op.ID), s.arm[i].name, short(holder))})
 		}
 		if run.verb == dr.VerbRestore {
 			if blob, err := vault.Head(ctx, backups, run.point); err != nil || !blob.Exists {
-				wrong = append(wrong, violation{"prune", fmt.Sprintf("%s was deleted while %s restores it", short(run.point), short(op.ID))})
+				wrong = append(wrong, violation{usedStays, fmt.Sprintf("%s was deleted while %s restores it", short(run.point), short(op.ID))})
 			}
 		}
 	}
@@ -126,24 +133,24 @@ func (x *explorer) atTheEnd(s *state) []violation {
 	var ends []string
 	for _, op := range s.operations() {
 		if op.Phase != dr.Done {
-			tell("1", "%s stays %s for ever", short(op.ID), op.Phase)
+			tell(oneOutcome, "%s stays %s for ever", short(op.ID), op.Phase)
 		}
 		if s.events[op.ID] != op.Outcome {
-			tell("1", "%s ended %s, its event says %q", short(op.ID), op.Outcome, s.events[op.ID])
+			tell(oneOutcome, "%s ended %s, its event says %q", short(op.ID), op.Outcome, s.events[op.ID])
 		}
 		ends = append(ends, string(op.Kind)+" "+string(op.Outcome))
 	}
 	for _, b := range s.blobs {
 		switch dir, _, _ := strings.Cut(b.name, "/"); dir {
 		case "active", "locks", "quarantine":
-			tell("1", "%s is left", b.name)
+			tell(oneOutcome, "%s is left", b.name)
 		case "pairs":
 			var p dr.Pair
 			if err := json.Unmarshal(b.body, &p); err != nil {
 				panic(err)
 			}
 			if p.BusyBy != "" || p.Syncing != "" {
-				tell("1", "the pair stays busy: %q, %q", p.BusyBy, p.Syncing)
+				tell(oneOutcome, "the pair stays busy: %q, %q", p.BusyBy, p.Syncing)
 			}
 		case "recovery-points":
 			var p dr.RecoveryPoint
@@ -151,7 +158,7 @@ func (x *explorer) atTheEnd(s *state) []violation {
 				panic(err)
 			}
 			if len(p.UsedBy) > 0 {
-				tell("1", "%s stays in use by %v", short(p.ID), p.UsedBy)
+				tell(oneOutcome, "%s stays in use by %v", short(p.ID), p.UsedBy)
 			}
 		}
 	}

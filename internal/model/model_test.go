@@ -157,7 +157,7 @@ func TestTheInvariantsHoldInEveryState(t *testing.T) {
 					t.Errorf("a bound of %d states is too small", x.most)
 				}
 				if x.wrong != nil {
-					t.Fatalf("invariant %s: %s\n%s", x.wrong.invariant, x.wrong.text, x.path(x.at))
+					t.Fatalf("%q breaks: %s\n%s", x.wrong.invariant, x.wrong.text, x.path(x.at))
 				}
 			}
 		})
@@ -177,19 +177,19 @@ func TestWithoutARuleAnInvariantBreaks(t *testing.T) {
 		faults    budget
 		invariant string
 	}{
-		"a heal sends with the MessageID of an earlier wake": {mutant{sameID: true}, with(backupOnce, func(sc *scene) { sc.detection = true }), budget{watch: 1}, "11"},
-		"who ends deletes the lock, whoever has it":          {mutant{unlockAny: true}, backupTwice, budget{kill: 1}, "2"},
-		"who yields deletes another invocation's lock":       {mutant{yieldAny: true}, backupTwice, budget{twice: 1, odd: 1}, "2"},
-		"no lock is taken": {mutant{noLock: true}, backupTwice, budget{}, "2"},
-		"the event goes out before the record is saved":       {mutant{eventFirst: true}, backupOnce, budget{}, "1"},
-		"what is done is done, without Finish":                {mutant{doneIsDone: true}, backupOnce, budget{kill: 1}, "1"},
-		"a POST is repeated before ARM must show the first":   {mutant{early: true}, backupOnce, budget{odd: 1, invisible: 1}, "2"},
-		"a dead letter ends an operation as failed":           {mutant{failDead: true}, backupOnce, budget{bury: 1}, "4"},
-		"the marker is made after the record":                 {mutant{markerLast: true}, backupOnce, budget{kill: 1}, "1"},
-		"a warm sync does not look at the roles":              {mutant{followAll: true}, scenes[len(scenes)-1], budget{}, "9"},
-		"a recovery point is pruned although it is in use":    {mutant{pruneUsed: true}, restores, budget{prune: 1}, "prune"},
-		"a restore does not say what it uses":                 {mutant{noPin: true}, restores, budget{prune: 1}, "prune"},
-		"a record is saved although it was changed meanwhile": {mutant{saveAlways: true}, backupOnce, budget{twice: 1}, "2"},
+		"a heal sends with the MessageID of an earlier wake": {mutant{sameID: true}, with(backupOnce, func(sc *scene) { sc.detection = true }), budget{watch: 1}, nothingSwallowed},
+		"who ends deletes the lock, whoever has it":          {mutant{unlockAny: true}, backupTwice, budget{kill: 1}, oneAtATime},
+		"who yields deletes another invocation's lock":       {mutant{yieldAny: true}, backupTwice, budget{twice: 1, odd: 1}, oneAtATime},
+		"no lock is taken": {mutant{noLock: true}, backupTwice, budget{}, oneAtATime},
+		"the event goes out before the record is saved":       {mutant{eventFirst: true}, backupOnce, budget{}, oneOutcome},
+		"what is done is done, without Finish":                {mutant{doneIsDone: true}, backupOnce, budget{kill: 1}, oneOutcome},
+		"a POST is repeated before ARM must show the first":   {mutant{early: true}, backupOnce, budget{odd: 1, invisible: 1}, oneAtATime},
+		"a dead letter ends an operation as failed":           {mutant{failDead: true}, backupOnce, budget{bury: 1}, armsWord},
+		"the marker is made after the record":                 {mutant{markerLast: true}, backupOnce, budget{kill: 1}, oneOutcome},
+		"a warm sync does not look at the roles":              {mutant{followAll: true}, scenes[len(scenes)-1], budget{}, activeStays},
+		"a recovery point is pruned although it is in use":    {mutant{pruneUsed: true}, restores, budget{prune: 1}, usedStays},
+		"a restore does not say what it uses":                 {mutant{noPin: true}, restores, budget{prune: 1}, usedStays},
+		"a record is saved although it was changed meanwhile": {mutant{saveAlways: true}, backupOnce, budget{twice: 1}, oneAtATime},
 	} {
 		t.Run(name, func(t *testing.T) {
 			row.scene.faults = row.faults
@@ -199,7 +199,7 @@ func TestWithoutARuleAnInvariantBreaks(t *testing.T) {
 				t.Fatalf("it holds in all %d states", x.states)
 			}
 			path := x.path(x.at)
-			t.Logf("after %d states, invariant %s: %s\n%s", x.states, x.wrong.invariant, x.wrong.text, path)
+			t.Logf("after %d states, %q breaks: %s\n%s", x.states, x.wrong.invariant, x.wrong.text, path)
 			if x.wrong.invariant != row.invariant {
 				t.Errorf("expected: %s", row.invariant)
 			}

@@ -648,7 +648,7 @@ func (p bus) Wake(_ context.Context, w dr.Wake, q engine.Queue, at time.Time) er
 			this := sent{s.clock, fmt.Sprint(w.Epoch, w.N, w.Try)}
 			if last, ok := s.sent[id]; ok && s.clock-last.at < 10*time.Minute {
 				if last.what != this.what {
-					p.r.violate("11", "the wake %s of epoch %d is swallowed as a repetition of another", short(w.MessageID()), w.Epoch)
+					p.r.violate(nothingSwallowed, "the wake %s of epoch %d is swallowed as a repetition of another", short(w.MessageID()), w.Epoch)
 				}
 				return nil
 			}
