@@ -2,12 +2,8 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"path"
-	"strings"
 
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/principal"
@@ -44,60 +40,4 @@ type callerKey struct{}
 func caller(r *http.Request) (principal.Principal, bool) {
 	p, ok := r.Context().Value(callerKey{}).(principal.Principal)
 	return p, ok
-}
-
-// origin is the part of a body that tells where a call comes from.
-type origin struct {
-	Reason      string `json:"reason"`                // why; kept with the operation
-	Ticket      string `json:"ticket,omitempty"`      // of an incident or a change; kept with the operation
-	RequestedBy string `json:"requestedBy,omitempty"` // who, where a function key does not tell it
-}
-
-func (o origin) from() origin { return o }
-
-// by is who asks, as it is recorded.
-func (o origin) by(r *http.Request) string {
-	if who, ok := caller(r); ok {
-		return "entra: " + who.String()
-	}
-	if o.RequestedBy != "" {
-		return "http: " + o.RequestedBy
-	}
-	return "http"
-}
-
-// why is the reason with its ticket, for what keeps no ticket of its own.
-func (o origin) why() string {
-	if o.Ticket == "" {
-		return o.Reason
-	}
-	return strings.TrimSpace(o.Reason + " (" + o.Ticket + ")")
-}
-
-// Anonymous names the HTTP functions of a staged app that the host lets anybody call, whom only built-in authentication keeps out then. The host starts the
-// program in the folder that holds them; it is an error if there is none.
-func Anonymous(app fs.FS) ([]string, error) {
-	files, err := fs.Glob(app, "*/function.json")
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("no */function.json: %w", fs.ErrNotExist)
-	}
-	var open []string
-	for _, file := range files {
-		text, err := fs.ReadFile(app, file)
-		if err != nil {
-			return nil, err
-		}
-		var f struct {
-			Bindings []struct{ Type, AuthLevel string }
-		}
-		if err := json.Unmarshal(text, &f); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		for _, b := range f.Bindings {
-			if strings.EqualFold(b.Type, "httpTrigger") && strings.EqualFold(b.AuthLevel, "anonymous") {
-				open = append(open, path.Dir(file))
-			}
-		}
-	}
-	return open, err
 }
