@@ -132,7 +132,7 @@ func (s *storm) judge(calm time.Duration) {
 		s.believed(op, work, blobs, tell)
 	}
 	sum := summary{Seed: s.seed, Seconds: duration.Seconds(), Rest: calm.Round(100 * time.Millisecond).Seconds(), Calls: len(s.calls), Operations: map[string]int{},
-		Kills: s.faults["handler killed"], Faults: s.faults, Posts: len(s.stack.ARM.Operations()), Dropped: dropped, Twice: s.faults["message delivered twice"], Violations: wrong}
+		Kills: s.faults[kill], Faults: s.faults, Posts: len(s.stack.ARM.Operations()), Dropped: dropped, Twice: s.faults["message delivered twice"], Violations: wrong}
 	for _, op := range ops {
 		sum.Operations[string(op.Kind)+" "+string(op.Outcome)]++
 	}
