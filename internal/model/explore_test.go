@@ -138,6 +138,9 @@ func (x *explorer) variants(s *state, f *invocation) []string {
 			list = append(list, "taken, unanswered, not shown")
 		}
 	}
+	if poll && s.left.odd > 0 {
+		list = append(list, "403 from now on")
+	}
 	if post && s.left.fail > 0 {
 		list = append(list, "taken, will fail")
 	}

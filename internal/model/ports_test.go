@@ -624,9 +624,15 @@ func (p arm) Start(_ context.Context, leg dr.Leg, point string) dr.Answer {
 func (p arm) Check(_ context.Context, location string) dr.Answer {
 	name, began, _ := strings.Cut(strings.TrimPrefix(location, armHost), "//")
 	later := dr.Answer{Verdict: dr.Later, Reason: "no answer"}
-	return act(p.r, "poll "+name, func(s *state, _ string) dr.Answer {
-		op, over := s.instance(name).ended(func(op armOp) bool { return fmt.Sprintf("%d", op.began) == began })
+	return act(p.r, "poll "+name, func(s *state, variant string) dr.Answer {
+		in, this := s.instance(name), func(op armOp) bool { return fmt.Sprintf("%d", op.began) == began }
+		if variant == "403 from now on" {
+			in.change(this, func(op *armOp) { op.denied = true })
+		}
+		op, over := in.ended(this)
 		switch {
+		case op.denied, in.run != nil && this(*in.run) && in.run.denied:
+			return dr.Answer{Verdict: dr.Refused, Error: &dr.Error{Source: "arm", Code: "AuthorizationFailed", Message: "no", Status: 403}}
 		case !over:
 			return dr.Answer{Verdict: dr.Still, Location: location, Retry: time.Minute}
 		case op.fails:

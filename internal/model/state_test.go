@@ -110,6 +110,7 @@ type armOp struct {
 	shown     time.Duration // from then on the service is Updating
 	ends      time.Duration
 	fails     bool
+	denied    bool // whoever polls it is refused
 }
 
 // budget is how many faults of each kind may still happen.
@@ -124,7 +125,7 @@ type budget struct {
 	down      int // a call fails
 	watch     int // a watchdog whose clock is ahead of every lease
 	bury      int // a message becomes a dead letter
-	odd       int // an answer of Resource Manager other than the usual
+	odd       int // an answer of Resource Manager other than the usual, to a POST or a poll
 	fail      int // Resource Manager's work fails
 	prune     int // the oldest recovery point is deleted
 	invisible int // with odd: the accepted work is not shown for four minutes
@@ -365,6 +366,21 @@ func (in *instance) ended(is func(armOp) bool) (armOp, bool) {
 		return in.past[i], true
 	}
 	return armOp{}, false
+}
+
+// change changes what is known of a piece of work.
+func (in *instance) change(is func(armOp) bool, do func(*armOp)) {
+	in.past = slices.Clone(in.past)
+	for i := range in.past {
+		if is(in.past[i]) {
+			do(&in.past[i])
+		}
+	}
+	if in.run != nil && is(*in.run) {
+		now := *in.run
+		do(&now)
+		in.run = &now
+	}
 }
 
 // short leaves of an id what tells it from the others of a scenario.
