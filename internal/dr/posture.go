@@ -17,7 +17,7 @@ type Guard struct {
 	Pairs       []PairView
 	Unread      string  // why State or Pairs could not be read; empty: they were
 	Places      []Place // what a recovery needs, and where it lies
-	Holds       []Held  // in force, of the service and those it forms a pair with
+	Holds       []Held  // in force, of the service, those it forms a pair with, and its drill instance
 }
 
 // PairView is a pair as a caller sees it.
@@ -44,7 +44,7 @@ type Posture struct {
 	Colocated           bool        `json:"colocated,omitempty"`
 	SurvivesPrimaryLoss Survival    `json:"survivesPrimaryLoss"`
 	Pairs               []PairView  `json:"pairs,omitempty"`
-	Holds               []Held      `json:"holds,omitempty"` // of the service and those it forms a pair with
+	Holds               []Held      `json:"holds,omitempty"` // of the service, those it forms a pair with, and its drill instance
 	LastRestore         LastRestore `json:"lastRestore,omitzero"`
 
 	LastDrill LastEnded `json:"lastDrill,omitzero"`

@@ -108,16 +108,14 @@ func (e *Engine) sync(ctx context.Context, c couple, k known, p dr.RecoveryPoint
 	now := e.Now()
 	r := Request{RequestedBy: "warm standby of " + p.Service, Traceparent: op.Traceparent}
 	made := e.newRecovery(dr.WarmID(target.Name, p), d, dr.TriggerBackup, r, now)
-	held, err := e.held(ctx, made)
+	t, ok, err := e.begin(ctx, made, 0, now.Add(e.Timing.StartWithin))
 	if err != nil {
 		return err
 	}
-	start, ok := dr.Begin(now, 0, e.windows(made), held.Until, now.Add(e.Timing.StartWithin))
 	if !ok {
-		e.Log.WarnContext(ctx, "the standby is not kept up to date now: a hold or notDuring lasts too long", "pair", c.name(), "hold", held.Until)
+		e.Log.WarnContext(ctx, "the standby is not kept up to date now: a hold or notDuring lasts too long", "pair", c.name())
 		return nil
 	}
-	made.NotAfter = start.Add(e.Timing.StartWithin)
 	seen, err := e.displaced(ctx, made, c)
 	if err == nil && k.unseen != nil {
 		seen = dr.Answer{Verdict: dr.Later, Reason: k.unseen.Error()}
@@ -128,7 +126,7 @@ func (e *Engine) sync(ctx context.Context, c couple, k known, p dr.RecoveryPoint
 	case seen.Verdict == dr.Later:
 		e.Log.WarnContext(ctx, "the standby is not kept up to date now", "pair", c.name(), "reason", seen.Reason)
 	case seen.Verdict == dr.OK:
-		_, err = e.createOnce(ctx, made, start)
+		_, err = e.createOnce(ctx, t.Operation, t.start)
 	}
 	return err
 }

@@ -80,6 +80,20 @@ func (e *Engine) windows(op dr.Operation) []dr.Window {
 	return m.plan.NotDuring
 }
 
+// begin is when an operation that nobody asked for begins: offset from now, or after the windows of its plan. A hold leaves it more time, and keeps it
+// away (notNow) until it ends or is released; false when it lasts until the next one is due.
+func (e *Engine) begin(ctx context.Context, op dr.Operation, offset time.Duration, next time.Time) (turn, bool, error) {
+	held, err := e.held(ctx, op)
+	if err != nil {
+		return turn{}, false, err
+	}
+	windows := e.windows(op)
+	last, ok := dr.Begin(op.CreatedAt, offset, windows, held.Until, next)
+	start, _ := dr.Begin(op.CreatedAt, offset, windows, time.Time{}, time.Time{})
+	op.NotAfter = last.Add(e.Timing.StartWithin)
+	return turn{op, start}, ok, nil
+}
+
 // holdLook is after how long a hold is looked at again: it may have been released.
 const holdLook = 15 * time.Minute
 

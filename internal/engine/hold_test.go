@@ -118,19 +118,28 @@ func TestAHoldUntilTheNextTickLeavesTheBackupOut(t *testing.T) {
 // What was created before the hold waits for its end, also for an early one, but not for longer than a backup may.
 func TestAHoldStopsWhatWaitsForItsTurn(t *testing.T) {
 	for name, row := range map[string]struct {
+		before        bool // it was held before the tick
 		hold, release time.Duration
 		begun         time.Duration // after the tick; 0: never
 	}{
-		"until its end": {hold: 30 * time.Minute, begun: 30 * time.Minute},
-		"released":      {hold: 24 * time.Hour, release: 40 * time.Minute, begun: 45 * time.Minute},
-		"too long":      {hold: 24 * time.Hour},
+		"due in the hold":              {before: true, hold: 30 * time.Minute, begun: 30 * time.Minute},
+		"due in the hold and released": {before: true, hold: 23 * time.Hour, release: 40 * time.Minute, begun: 45 * time.Minute},
+		"due in a long hold":           {before: true, hold: 19 * time.Hour, begun: 19 * time.Hour},
+		"until its end":                {hold: 30 * time.Minute, begun: 30 * time.Minute},
+		"released":                     {hold: 24 * time.Hour, release: 40 * time.Minute, begun: 45 * time.Minute},
+		"too long":                     {hold: 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "contoso-eu")
+			if row.before {
+				w.hold("contoso-eu", row.hold)
+			}
 			if err := w.e.RunTick(t.Context(), dr.Tick{V: dr.Version, Plan: "nightly", At: t0}, ""); err != nil {
 				t.Fatal(err)
 			}
-			w.hold("contoso-eu", row.hold)
+			if !row.before {
+				w.hold("contoso-eu", row.hold)
+			}
 			w.until(t0.Add(time.Minute))
 			asked := w.backup("contoso-eu").ID
 			if w.until(t0.Add(10 * time.Minute)); w.operation(asked).Outcome != dr.Succeeded {
@@ -271,10 +280,11 @@ func TestAHoldIsShownAndBounded(t *testing.T) {
 	w := newPair(t, true)
 	w.hold("contoso-eu", time.Hour)
 	w.hold("contoso-us", 2*time.Hour)
+	w.hold("contoso-drill", time.Hour)
 	var s engine.Status
 	w.aside(func() (err error) { s, err = w.e.Status(t.Context()); return err })
 	p := s.Services[0]
-	if len(p.Holds) != 2 || p.Holds[0].Service != "contoso-eu" || p.Holds[1].Reason != "a deployment" || !slices.ContainsFunc(p.Why, func(why string) bool { return strings.Contains(why, "contoso-eu is held until") }) {
+	if len(p.Holds) != 3 || p.Holds[2].Service != "contoso-drill" || p.Holds[0].Service != "contoso-eu" || p.Holds[1].Reason != "a deployment" || !slices.ContainsFunc(p.Why, func(why string) bool { return strings.Contains(why, "contoso-eu is held until") }) {
 		t.Errorf("%+v, why %q", p.Holds, p.Why)
 	}
 	w.now = w.now.Add(time.Hour)

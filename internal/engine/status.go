@@ -36,7 +36,11 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 	g.Places = append(append(g.Places, e.Fleet.Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
 	states := map[string]dr.ServiceState{}
 	var err error
-	for _, name := range e.Fleet.Around(s.Name) {
+	around := e.Fleet.Around(s.Name)
+	if s.Drill != nil {
+		around = append(around, s.Drill.Name)
+	}
+	for _, name := range around {
 		if states[name], err = e.stateOf(ctx, name); err != nil {
 			break
 		}

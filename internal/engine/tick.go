@@ -93,19 +93,16 @@ func (e *Engine) serving(ctx context.Context, p Plan) ([]dr.Instance, error) {
 	return instances, err
 }
 
-// turn is an operation with its time: offset from now, or later where a hold or the plan's windows are in the way; false when that is not before the
-// next tick.
+// turn is an operation with its time, see begin; false when that is not before the next tick.
 func (e *Engine) turn(ctx context.Context, op dr.Operation, offset time.Duration, next time.Time) (turn, bool, error) {
-	held, err := e.held(ctx, op)
+	t, ok, err := e.begin(ctx, op, offset, next)
 	if err != nil {
-		return turn{}, false, fmt.Errorf("service %s: %w", op.Service, err)
+		return t, false, fmt.Errorf("service %s: %w", op.Service, err)
 	}
-	start, ok := dr.Begin(op.CreatedAt, offset, e.windows(op), held.Until, next)
 	if !ok {
-		e.Log.WarnContext(ctx, "left out: a hold or notDuring lasts until the next one is due", "kind", op.Kind, "about", op.Service, "hold", held.Until, "next", next)
+		e.Log.WarnContext(ctx, "left out: a hold or notDuring lasts until the next one is due", "kind", op.Kind, "about", op.Service, "next", next)
 	}
-	op.NotAfter = start.Add(e.Timing.StartWithin)
-	return turn{op, start}, ok, nil
+	return t, ok, nil
 }
 
 // eachTurn makes turns of a list, and leaves out those that are none.
