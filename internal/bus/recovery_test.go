@@ -152,7 +152,7 @@ func everyEnding(t *testing.T) map[string]dr.Operation {
 		"restore unknown":  walk(t, recovers(dr.KindRestore, plain), locks, ready, said{time.Second, dr.Start, dr.Answer{Verdict: dr.Lost, Reason: "connection reset"}}, idle, idle),
 
 		"failover succeeded": walk(t, recovers(dr.KindFailover, func(i intent, f facts, op record) {
-			i.Final, f.Source, op.Reason = dr.FinalAuto, hangs, "West Europe is gone"
+			i.Final, f.Source, op.Reason, op.Ticket = dr.FinalAuto, hangs, "West Europe is gone", "INC-4711"
 		}), after(begun, working, working, working, working, working, working, working, working, working, working, finished, verified)...),
 		"failover that followed a restore": walk(t, recovers(dr.KindFailover, plain), said{time.Second, dr.Lock, dr.Answer{
 			Verdict: dr.Still, Adopted: "20261123-restore-0123456789abcdef0123", Location: arm, Service: usView.Service}}, finished, verified),
