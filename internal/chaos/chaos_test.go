@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +76,8 @@ type storm struct {
 	faults   map[string]int
 	lines    []string
 	log      *os.File
-	outcomes map[string]string // of operations that were seen to be done
+	outcomes map[string]string    // of operations that were seen to be done
+	refused  map[arm.Request]bool // POSTs that Resource Manager has refused for good
 }
 
 // made is a call that was answered, at last.
@@ -86,7 +88,7 @@ type made struct {
 }
 
 func TestNothingIsLostAndNothingDoubled(t *testing.T) {
-	s := &storm{t: t, seed: *seed, faults: map[string]int{}, outcomes: map[string]string{}}
+	s := &storm{t: t, seed: *seed, faults: map[string]int{}, outcomes: map[string]string{}, refused: map[arm.Request]bool{}}
 	for s.seed == 0 {
 		s.seed = rand.Uint64N(1_000_000)
 	}
@@ -316,6 +318,14 @@ func (s *storm) call(c *made) {
 	s.calls = append(s.calls, c)
 }
 
+func (s *storm) refusals() {
+	for _, r := range s.stack.ARM.Requests() {
+		if r.Method == http.MethodPost && r.Status >= 400 && r.Status < 500 && r.Status != 408 && r.Status != 409 && r.Status != 429 {
+			s.refused[r] = true
+		}
+	}
+}
+
 // ended waits for the outcome of an operation.
 func (s *storm) ended(id string, within time.Duration) string {
 	for began := time.Now(); time.Since(began) < within; time.Sleep(300 * time.Millisecond) {
@@ -326,9 +336,11 @@ func (s *storm) ended(id string, within time.Duration) string {
 	return ""
 }
 
-// watch reads the records of the operations that were accepted, to notice an outcome that changes.
+// watch reads the records of the operations that were accepted, to notice an outcome that changes, and Resource Manager's log of requests, which it does not keep
+// for ever.
 func (s *storm) watch(ctx context.Context) {
 	for ctx.Err() == nil {
+		s.refusals()
 		s.mu.Lock()
 		var ids []string
 		for _, c := range s.calls {

@@ -114,6 +114,7 @@ func (s *storm) judge(calm time.Duration) {
 	for _, what := range s.left() {
 		tell("left behind: %s", what)
 	}
+	s.refusals()
 	ops, blobs := s.operations(tell)
 	s.answered(ops, tell)
 	events, dropped := s.events(ops, tell)
@@ -309,10 +310,14 @@ func (s *storm) believed(op dr.Operation, work []arm.Operation, blobs map[string
 			said = append(said, "succeeded")
 		}
 	}
+	refused := op.Error != nil && op.Error.Code == "DeadLettered" && leg.Attempt == 0 // its message died before it was begun
+	for r := range s.refused {
+		refused = refused || r.Verb == verb && r.Service == leg.Service && within(r.At, op)
+	}
 	switch {
 	case op.Outcome == dr.Succeeded && leg.Adopted == "" && !slices.Contains(said, "succeeded"):
 		tell("%s is called succeeded, Resource Manager says %v\n%s", op.ID, said, s.story(op.ID))
-	case op.Outcome == dr.Failed && !slices.Contains(said, "failed"):
+	case op.Outcome == dr.Failed && !slices.Contains(said, "failed") && !refused:
 		tell("%s is called failed, Resource Manager says %v\n%s", op.ID, said, s.story(op.ID))
 	case op.Outcome == dr.Rejected && op.Kind == dr.KindBackup && len(said) > 0:
 		tell("%s is called rejected, Resource Manager says %v\n%s", op.ID, said, s.story(op.ID))
