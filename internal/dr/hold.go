@@ -28,6 +28,9 @@ func (w Window) end(t time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// mostWindows is how many windows in a row something waits for: those of more than a year, if there is one a day.
+const mostWindows = 400
+
 // week is after how long the windows are the same again.
 const week = 7 * 24 * time.Hour
 
@@ -70,9 +73,11 @@ func (h Held) String() string {
 }
 
 // Begin is when that begins which a tick makes due: offset after it or, where windows or a hold are in the way, offset after their end, so that what has
-// waited for the same end does not begin all at once. False: not before the tick after it (zero: there is none).
+// waited for the same end does not begin all at once. False: not before the tick after it (zero: there is none), or never, where offset leads from each
+// window into the next.
 func Begin(due time.Time, offset time.Duration, windows []Window, until, next time.Time) (time.Time, bool) {
-	for at := due.Add(offset); ; {
+	at := due.Add(offset)
+	for range mostWindows {
 		free := at
 		if free.Before(until) {
 			free = until
@@ -84,6 +89,7 @@ func Begin(due time.Time, offset time.Duration, windows []Window, until, next ti
 			return time.Time{}, false
 		}
 	}
+	return time.Time{}, false
 }
 
 // Automatic tells whether nobody in particular asked for the operation: a schedule did, or a backup that goes into a warm standby.

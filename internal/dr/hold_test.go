@@ -69,6 +69,7 @@ func TestWhatIsDueBeginsBehindWindowsAndHold(t *testing.T) {
 		{name: "a hold until the next", until: "Tue 4 03:00:00"},
 		{name: "a hold until just before the next, where no room is left", until: "Tue 4 02:59:00", offset: 2 * time.Minute},
 		{name: "a long hold, and there is no next", until: "Fri 7 03:00:00", lastTick: true, want: "Fri 7 03:00:00"},
+		{name: "the place leads from each window into the next", offset: 14 * time.Hour, windows: []Window{{From: 2 * time.Hour, To: 14 * time.Hour}, {From: 16 * time.Hour, To: 2 * time.Hour}}, lastTick: true},
 		{name: "always a window", windows: []Window{{From: 0, To: 13 * time.Hour}, {From: 12 * time.Hour, To: time.Hour}}, lastTick: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -89,7 +89,7 @@ func (e *Engine) begin(ctx context.Context, op dr.Operation, offset time.Duratio
 	}
 	windows := e.windows(op)
 	last, ok := dr.Begin(op.CreatedAt, offset, windows, held.Until, next)
-	start, _ := dr.Begin(op.CreatedAt, offset, windows, time.Time{}, time.Time{})
+	start, _ := dr.Begin(op.CreatedAt, offset, windows, time.Time{}, next)
 	op.NotAfter = last.Add(e.Timing.StartWithin)
 	return turn{op, start}, ok, nil
 }
