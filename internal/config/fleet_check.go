@@ -226,15 +226,12 @@ func occurrencesKept(s dr.Schedule) int {
 	return n
 }
 
-// neverBegins tells whether the windows of a plan keep each of the next hundred backups away until the one after it is due: those that are started first, or
-// last.
-func neverBegins(p Plan) bool { return keepsAway(p, 0) || keepsAway(p, p.Spread) }
-
-func keepsAway(p Plan, offset time.Duration) bool {
+// neverBegins tells whether the windows of a plan keep each of the next hundred backups away until the one after it is due.
+func neverBegins(p Plan) bool {
 	due := p.Schedule.Next(measuredFrom)
 	for i := 0; i < 100 && !due.IsZero(); i++ {
 		next := p.Schedule.Next(due)
-		if _, begins := dr.Begin(due, offset, p.NotDuring, time.Time{}, next); begins {
+		if _, begins := dr.Begin(due, 0, p.NotDuring, time.Time{}, next); begins {
 			return false
 		}
 		due = next

@@ -28,9 +28,6 @@ func (w Window) end(t time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// mostWindows is how many windows in a row something waits for: those of more than a year, if there is one a day.
-const mostWindows = 400
-
 // week is after how long the windows are the same again.
 const week = 7 * 24 * time.Hour
 
@@ -73,23 +70,27 @@ func (h Held) String() string {
 }
 
 // Begin is when that begins which a tick makes due: offset after it or, where windows or a hold are in the way, offset after their end, so that what has
-// waited for the same end does not begin all at once. False: not before the tick after it (zero: there is none), or never, where offset leads from each
-// window into the next.
+// waited for the same end does not begin all at once; a part of offset, where the whole would lead into a window or past the next tick (zero: there is none).
+// False: windows and hold leave no time before that.
 func Begin(due time.Time, offset time.Duration, windows []Window, until, next time.Time) (time.Time, bool) {
-	at := due.Add(offset)
-	for range mostWindows {
-		free := at
-		if free.Before(until) {
-			free = until
-		}
-		if free = Outside(windows, free); free.Equal(at) {
+	outside := func(at time.Time) bool { return Outside(windows, at).Equal(at) }
+	if at := due.Add(offset); !at.Before(until) && outside(at) {
+		return at, true
+	}
+	free := due
+	if free.Before(until) {
+		free = until
+	}
+	free = Outside(windows, free)
+	if free.IsZero() || !next.IsZero() && !free.Before(next) {
+		return time.Time{}, false
+	}
+	for part := offset; part >= time.Second; part /= 2 {
+		if at := free.Add(part); outside(at) && (next.IsZero() || at.Before(next)) {
 			return at, true
 		}
-		if at = free.Add(offset); free.IsZero() || !next.IsZero() && !at.Before(next) {
-			return time.Time{}, false
-		}
 	}
-	return time.Time{}, false
+	return free, true
 }
 
 // Automatic tells whether nobody in particular asked for the operation: a schedule did, or a backup that goes into a warm standby.

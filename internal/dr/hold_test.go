@@ -62,14 +62,15 @@ func TestWhatIsDueBeginsBehindWindowsAndHold(t *testing.T) {
 		{name: "a window", windows: []Window{early}, want: "Mon 3 04:00:00"},
 		{name: "a window keeps the places apart", offset: 10 * time.Minute, windows: []Window{early}, want: "Mon 3 04:10:00"},
 		{name: "the place lies behind the window", offset: 2 * time.Hour, windows: []Window{early}, want: "Mon 3 05:00:00"},
-		{name: "the place leads into the next window", offset: 30 * time.Minute, windows: []Window{early, {From: 4*time.Hour + 15*time.Minute, To: 5 * time.Hour}}, want: "Mon 3 05:30:00"},
+		{name: "the place leads into the next window", offset: 30 * time.Minute, windows: []Window{early, {From: 4*time.Hour + 15*time.Minute, To: 5 * time.Hour}}, want: "Mon 3 04:07:30"},
 		{name: "a hold", until: "Mon 3 03:30:00", offset: time.Minute, want: "Mon 3 03:31:00"},
 		{name: "a hold that ends before", until: "Mon 3 02:59:59", want: "Mon 3 03:00:00"},
 		{name: "a hold that ends in a window", until: "Mon 3 03:30:00", windows: []Window{early}, want: "Mon 3 04:00:00"},
 		{name: "a hold until the next", until: "Tue 4 03:00:00"},
-		{name: "a hold until just before the next, where no room is left", until: "Tue 4 02:59:00", offset: 2 * time.Minute},
+		{name: "a hold until just before the next, where room is left for a part", until: "Tue 4 02:59:00", offset: 2 * time.Minute, want: "Tue 4 02:59:30"},
 		{name: "a long hold, and there is no next", until: "Fri 7 03:00:00", lastTick: true, want: "Fri 7 03:00:00"},
-		{name: "the place leads from each window into the next", offset: 14 * time.Hour, windows: []Window{{From: 2 * time.Hour, To: 14 * time.Hour}, {From: 16 * time.Hour, To: 2 * time.Hour}}, lastTick: true},
+		{name: "the place leads from each window into the next", offset: 14 * time.Hour, windows: []Window{{From: 2 * time.Hour, To: 14 * time.Hour}, {From: 16 * time.Hour, To: 2 * time.Hour}}, lastTick: true, want: "Mon 3 15:45:00"},
+		{name: "the place lies in a window that lasts past the next", offset: 8 * time.Hour, windows: []Window{{From: 10 * time.Hour, To: 150 * time.Minute}}, want: "Mon 3 07:00:00"},
 		{name: "always a window", windows: []Window{{From: 0, To: 13 * time.Hour}, {From: 12 * time.Hour, To: time.Hour}}, lastTick: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {

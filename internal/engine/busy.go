@@ -12,9 +12,8 @@ import (
 // Busy tells whether an instance may be worked on, for example deployed to.
 type Busy struct {
 	Service string `json:"service"`
-	// Busy: an operation of ours has its lock, or Resource Manager shows that somebody changes it.
-	Busy bool `json:"busy"`
-	// Why, also where it could not be seen whether it is busy.
+	// Busy: an operation of ours has its lock, Resource Manager shows that somebody changes it, or one of the two could not be seen.
+	Busy      bool     `json:"busy"`
 	Why       []string `json:"why,omitempty"`
 	Operation *Holder  `json:"operation,omitempty"` // has the lock
 	// State is what Resource Manager shows (provisioningState), or "unknown".
@@ -41,11 +40,14 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 		return Busy{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.names())
 	}
 	b := Busy{Service: m.Name, State: unknownState}
-	state, err := e.stateOf(ctx, m.Name)
-	if err == nil {
-		err = e.locked(ctx, &b)
+	state, err := e.Store.Service(ctx, m.Name)
+	switch {
+	case illegible(err):
+		b.Busy, b.Why = true, append(b.Why, "whether it is held cannot be read: "+err.Error())
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return Busy{}, err
 	}
-	if err != nil {
+	if err := e.locked(ctx, &b); err != nil {
 		return Busy{}, err
 	}
 	now := e.Now()
@@ -58,7 +60,7 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 	}
 	switch a := e.seen(ctx, func(ctx context.Context) dr.Answer { return e.ARM.Service(ctx, m.ResourceID) }); {
 	case a.Verdict != dr.OK:
-		b.Why = append(b.Why, "Resource Manager does not show it: "+a.Why())
+		b.Busy, b.Why = true, append(b.Why, "Resource Manager does not show it: "+a.Why())
 	default:
 		if b.State = a.Service.State; !a.Service.Idle() {
 			b.Busy = true

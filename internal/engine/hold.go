@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,15 +54,19 @@ func (e *Engine) setHold(ctx context.Context, service string, h dr.Hold) (dr.Hel
 	return dr.Held{Service: m.Name, Hold: h}, err
 }
 
-// held is the hold in force that keeps an operation away longest: of what it works on, or of whose recovery points it restores. Zero: none does.
+// held is the hold in force that keeps an operation away longest: of what it works on, or of whose recovery points it restores. Zero: none does. ErrNewer:
+// a newer version has kept something there; what cannot be read at all holds nothing back, as everywhere.
 func (e *Engine) held(ctx context.Context, op dr.Operation) (dr.Held, error) {
 	var longest dr.Held
 	for _, name := range []string{op.Service, op.Source()} {
 		if name == "" {
 			continue
 		}
-		s, err := e.stateOf(ctx, name)
-		if err != nil {
+		s, err := e.Store.Service(ctx, name)
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			e.Log.ErrorContext(ctx, "what is remembered of a service cannot be read: whether it is held is not known", "about", name, "error", err)
+		case err != nil && !errors.Is(err, ErrNotFound):
 			return longest, err
 		}
 		if s.Hold.Keeps(e.Now()) && s.Hold.Until.After(longest.Until) {
@@ -80,17 +85,21 @@ func (e *Engine) windows(op dr.Operation) []dr.Window {
 	return m.plan.NotDuring
 }
 
-// begin is when an operation that nobody asked for begins: offset from now, or after the windows of its plan. A hold leaves it more time, and keeps it
-// away (notNow) until it ends or is released; false when it lasts until the next one is due.
+// begin is when an operation that nobody asked for begins: offset from now, or after the windows of its plan; false when these last until the next one is
+// due. A hold only keeps it away (notNow) until it ends or is released, and leaves it more time, but not past the next one.
 func (e *Engine) begin(ctx context.Context, op dr.Operation, offset time.Duration, next time.Time) (turn, bool, error) {
 	held, err := e.held(ctx, op)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNewer) { // it waits for the newer version
 		return turn{}, false, err
 	}
-	windows := e.windows(op)
-	last, ok := dr.Begin(op.CreatedAt, offset, windows, held.Until, next)
-	start, _ := dr.Begin(op.CreatedAt, offset, windows, time.Time{}, next)
-	op.NotAfter = last.Add(e.Timing.StartWithin)
+	start, ok := dr.Begin(op.CreatedAt, offset, e.windows(op), time.Time{}, next)
+	op.NotAfter = start.Add(e.Timing.StartWithin)
+	if last := held.Until.Add(e.Timing.StartWithin); last.After(op.NotAfter) {
+		op.NotAfter = last
+		if !next.IsZero() && last.After(next) && next.After(start) {
+			op.NotAfter = next
+		}
+	}
 	return turn{op, start}, ok, nil
 }
 
@@ -104,13 +113,15 @@ func (e *Engine) notNow(ctx context.Context, op dr.Operation) (dr.Answer, error)
 		return dr.Answer{}, nil
 	}
 	held, err := e.held(ctx, op)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNewer) {
 		return dr.Answer{}, err
 	}
 	now := e.Now()
 	a := dr.Answer{Verdict: dr.Later, Held: true}
 	free := dr.Outside(e.windows(op), now)
 	switch {
+	case err != nil:
+		a.Reason, a.Retry = "whether it is held cannot be read: "+err.Error(), holdLook
 	case held.Keeps(now):
 		a.Reason, a.Retry = held.String(), min(held.Until.Sub(now), holdLook)
 	case !free.Equal(now):

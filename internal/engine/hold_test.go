@@ -70,17 +70,13 @@ func TestAHoldKeepsAwayWhatBeginsByItselfAndNoCall(t *testing.T) {
 func TestAHoldOfWhatIsOverwritten(t *testing.T) {
 	for service, want := range map[string]string{"contoso-us": "contoso-drill", "contoso-drill": "contoso-us"} {
 		w := newPair(t, true)
-		w.now = time.Date(2026, 2, 1, 5, 0, 0, 0, time.UTC)
+		w.now = time.Date(2026, 2, 1, 4, 0, 0, 0, time.UTC)
 		w.hold(service, 24*time.Hour)
-		p := w.backedUp("contoso-eu")
+		w.backup("contoso-eu")
+		w.until(time.Date(2026, 2, 1, 5, 0, 0, 0, time.UTC))
 		w.due()
-		w.run(6 * time.Hour)
-		into := func(r string) bool { return r == p.ID+" into "+service }
-		if slices.ContainsFunc(w.restores, into) || !slices.ContainsFunc(w.restores, func(r string) bool { return strings.HasSuffix(r, " into "+want) }) {
+		if w.until(time.Date(2026, 2, 2, 2, 59, 0, 0, time.UTC)); len(w.restores) != 1 || !strings.HasSuffix(w.restores[0], " into "+want) {
 			t.Errorf("%s is held: %v", service, w.restores)
-		}
-		if slices.ContainsFunc(w.ops(), func(op dr.Operation) bool { return op.Service == service }) {
-			t.Errorf("%s is held, and an operation waits for a day to be let in", service)
 		}
 	}
 }
@@ -100,18 +96,29 @@ func TestAWarmSyncThatWaitsIsHeld(t *testing.T) {
 	}
 }
 
-func TestAHoldUntilTheNextTickLeavesTheBackupOut(t *testing.T) {
-	w := newWorld(t, "contoso-eu")
-	w.hold("contoso-eu", 24*time.Hour)
-	w.due()
-	if w.until(t0.Add(23 * time.Hour)); len(w.ops()) > 0 {
-		t.Errorf("%+v", w.ops())
-	}
-	w.until(t0.Add(24 * time.Hour))
-	w.due()
-	w.run(2 * time.Hour)
-	for _, wrong := range w.check(1) {
-		t.Error(wrong)
+// A backup that is held until the next one is due is given up then, and says why; so a release before that brings it.
+func TestAHoldUntilTheNextTick(t *testing.T) {
+	for name, released := range map[string]time.Duration{"kept": 0, "released": 10 * time.Hour} {
+		w := newWorld(t, "contoso-eu")
+		w.hold("contoso-eu", 25*time.Hour)
+		w.due()
+		if released > 0 {
+			w.until(t0.Add(released))
+			w.aside(func() error { return w.e.Release(t.Context(), "contoso-eu", "ann", "") })
+		}
+		w.until(t0.Add(24 * time.Hour))
+		if got := len(w.postedAt); got != map[bool]int{true: 1}[released > 0] {
+			t.Errorf("%s: %d backups in the first day", name, got)
+		}
+		w.due()
+		w.until(t0.Add(30 * time.Hour))
+		for _, wrong := range w.check(2) {
+			t.Errorf("%s: %s", name, wrong)
+		}
+		first := w.ops()[slices.IndexFunc(w.ops(), func(op dr.Operation) bool { return op.CreatedAt.Equal(t0) })]
+		if released == 0 && (first.Outcome != dr.Rejected || !strings.Contains(first.Error.Message, "is held until") || len(w.postedAt) != 1) {
+			t.Errorf("%s: %s %v, %d backups", name, first.Outcome, first.Error, len(w.postedAt))
+		}
 	}
 }
 
@@ -239,7 +246,7 @@ func TestWhetherAnInstanceIsBusy(t *testing.T) {
 		t.Errorf("changed by others: %+v", got)
 	}
 	w.asleep["contoso-us"] = true
-	if got := w.busy("contoso-us"); got.Busy || got.State != "unknown" || len(got.Why) != 1 {
+	if got := w.busy("contoso-us"); !got.Busy || got.State != "unknown" || len(got.Why) != 1 {
 		t.Errorf("out of sight: %+v", got)
 	}
 	w.hold("contoso-eu", 23*time.Hour)
@@ -256,6 +263,28 @@ func TestWhetherAnInstanceIsBusy(t *testing.T) {
 	}
 	if _, err := w.e.Busy(t.Context(), "contoso-xx"); !errors.Is(err, engine.ErrUnknownService) {
 		t.Error(err)
+	}
+}
+
+// What a newer version keeps of a service may be a hold: nothing begins by itself, and the instance counts as busy. What cannot be read at all keeps nobody away.
+func TestWhetherItIsHeldCannotBeRead(t *testing.T) {
+	for body, posts := range map[string]int{`{"v":2}`: 0, `nonsense`: 1} {
+		w := newWorld(t, "contoso-eu")
+		w.aside(func() error {
+			_, err := w.store.State.Create(t.Context(), "services/contoso-eu", store.Content{Body: []byte(body)})
+			return err
+		})
+		if got := w.busy("contoso-eu"); !got.Busy || len(got.Why) != 1 {
+			t.Errorf("%s: %+v", body, got)
+		}
+		w.due()
+		w.until(t0.Add(15 * time.Hour))
+		for _, wrong := range w.check(1) {
+			t.Errorf("%s: %s", body, wrong)
+		}
+		if len(w.posts) != posts {
+			t.Errorf("%s: %d backups", body, len(w.posts))
+		}
 	}
 }
 
