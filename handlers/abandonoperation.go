@@ -5,6 +5,7 @@ import (
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/principal"
 )
 
 // abandonRequest is the body of POST /api/operations/{id}/abandon.
@@ -23,10 +24,26 @@ func (a *App) abandonOperation(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, engine.ErrNotFound)
 		return
 	}
+	if who, known := caller(r); known && !who.Is(principal.FailoverOperator) {
+		op, _, err := a.Records.Operation(r.Context(), id)
+		if err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		if recovers(op) {
+			a.forbid(w, r, who, principal.FailoverOperator)
+			return
+		}
+	}
 	op, err := a.Engine.Abandon(r.Context(), id, body.by(r), body.why())
 	if err != nil {
 		a.refuse(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, viewOf(op))
+}
+
+// recovers tells of an operation whether a FailoverOperator has started it, or has made it necessary.
+func recovers(op dr.Operation) bool {
+	return op.Trigger == dr.TriggerFailover || !op.Automatic() && (op.Kind == dr.KindRestore || op.Kind == dr.KindFailover)
 }

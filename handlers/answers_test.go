@@ -48,7 +48,7 @@ func (r *recorder) RecoveryPoints(_ context.Context, service string) ([]dr.Recov
 func (r *recorder) SendTicks(_ context.Context, k dr.Kind) error { return r.note("ticks " + string(k)) }
 
 func (r *recorder) ListOperations(context.Context, string, string, int) ([]dr.Operation, string, error) {
-	return []dr.Operation{r.op}, "", r.err
+	return []dr.Operation{r.op}, r.next, r.err
 }
 
 func (r *recorder) get(target string) *httptest.ResponseRecorder {

@@ -21,12 +21,16 @@ func (a *App) guarded(f Function) http.HandlerFunc {
 			return
 		}
 		if !who.Is(f.Role) {
-			a.turnAway(w, r, customhandler.Problem{Status: http.StatusForbidden, Title: "Not allowed", Detail: fmt.Sprintf(
-				"This needs the app role %s (or one that includes it), which is assigned to people and applications in Entra: enterprise application, users and groups.", f.Role)}, "by", who.String())
+			a.forbid(w, r, who, f.Role)
 			return
 		}
 		f.HTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 	}
+}
+
+func (a *App) forbid(w http.ResponseWriter, r *http.Request, who principal.Principal, role principal.Role) {
+	a.turnAway(w, r, customhandler.Problem{Status: http.StatusForbidden, Title: "Not allowed", Detail: fmt.Sprintf(
+		"This needs the app role %s (or one that includes it), which is assigned to people and applications in Entra: enterprise application, users and groups.", role)}, "by", who.String())
 }
 
 func (a *App) turnAway(w http.ResponseWriter, r *http.Request, p customhandler.Problem, args ...any) {

@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 
 	"apim-dr/internal/customhandler"
+	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/principal"
 )
@@ -69,7 +70,7 @@ func TestEachFunctionIsOpenToItsRoleAndThoseAbove(t *testing.T) {
 			path += "?service=contoso-eu"
 		}
 		for i, role := range roles {
-			r := &recorder{op: restoring(), recovery: engine.Recovery{Operation: restoring()}}
+			r := &recorder{op: dr.Operation{ID: restoreID, Kind: dr.KindBackup}, recovery: engine.Recovery{Operation: restoring()}}
 			w := behind(r, method, path, bodies[f.Name], as("ann@contoso.com", annID, role))
 			if may := i >= slices.Index(roles, lowest[f.Name]); may != (w.Code < 300) || !may && (!isProblem(w, 403) || !strings.Contains(w.Body.String(), string(lowest[f.Name])) || len(r.calls) > 0) {
 				t.Errorf("%s as %s: %d %s, calls %q", f.Name, role, w.Code, w.Body, r.calls)
@@ -80,6 +81,33 @@ func TestEachFunctionIsOpenToItsRoleAndThoseAbove(t *testing.T) {
 			if w := behind(r, method, path, bodies[f.Name], header); !isProblem(w, status) || len(r.calls) > 0 || strings.Contains(w.Body.String(), "ann") {
 				t.Errorf("%s with %q: %d %s, calls %q", f.Name, header, w.Code, w.Body, r.calls)
 			}
+		}
+	}
+}
+
+// Who may not begin a failover or a restore may not end it either, nor the backup that a failover waits for.
+func TestAbandoningARecoveryNeedsItsRole(t *testing.T) {
+	for _, tc := range []struct {
+		op   dr.Operation
+		role principal.Role
+		err  error
+		want int
+	}{
+		{dr.Operation{Kind: dr.KindFailover, Trigger: dr.TriggerHTTP}, principal.Operator, nil, 403},
+		{dr.Operation{Kind: dr.KindRestore, Trigger: dr.TriggerCLI}, principal.Operator, nil, 403},
+		{dr.Operation{Kind: dr.KindBackup, Trigger: dr.TriggerFailover}, principal.Operator, nil, 403},
+		{dr.Operation{Kind: dr.KindFailover, Trigger: dr.TriggerHTTP}, principal.FailoverOperator, nil, 200},
+		{dr.Operation{Kind: dr.KindRestore, Trigger: dr.TriggerBackup}, principal.Operator, nil, 200}, // a warm sync
+		{dr.Operation{Kind: dr.KindDrill, Trigger: dr.TriggerHTTP}, principal.Operator, nil, 200},
+		{dr.Operation{Kind: dr.KindBackup, Trigger: dr.TriggerHTTP}, principal.Operator, nil, 200},
+		{dr.Operation{}, principal.Operator, engine.ErrNotFound, 404},
+		{dr.Operation{}, principal.Operator, engine.ErrUnreadable, 500},
+	} {
+		tc.op.ID = restoreID
+		r := &recorder{op: tc.op, err: tc.err}
+		w := behind(r, http.MethodPost, "/api/operations/"+restoreID+"/abandon", `{}`, as("ann@contoso.com", annID, tc.role))
+		if w.Code != tc.want || (len(r.calls) > 0) != (tc.want == 200) {
+			t.Errorf("%s of %s as %s: %d %s, calls %q", tc.op.Kind, tc.op.Trigger, tc.role, w.Code, w.Body, r.calls)
 		}
 	}
 }
@@ -112,7 +140,7 @@ func TestWhoAsksIsKept(t *testing.T) {
 	if want := []string{"abandon " + restoreID + " by http: ann: why (INC-1)", "release contoso-eu by http: (CHG-2)"}; !slices.Equal(r.calls, want) {
 		t.Errorf("%q", r.calls)
 	}
-	for _, body := range []string{`{"service":"a","ticket":"a\nb","requestedBy":"a\rb"}`, `{"service":"a","ticket":"` + strings.Repeat("x", 101) + `","requestedBy":"` + strings.Repeat("é", 101) + `"}`} {
+	for _, body := range []string{`{"service":"a","ticket":"a\nb","requestedBy":"a\rb"}`, `{"service":"a","ticket":"\u202etxt","requestedBy":"a\u2029b"}`, `{"service":"a","ticket":"` + strings.Repeat("x", 101) + `","requestedBy":"` + strings.Repeat("é", 101) + `"}`} {
 		if w := r.post("/api/backups", body); !isProblem(w, 400) || strings.Join(fields(t, w), " ") != "ticket requestedBy" {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}

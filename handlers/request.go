@@ -90,8 +90,8 @@ func (m *mistakes) optionalName(field, s string) {
 }
 
 func (m *mistakes) line(field, s string, most int) {
-	if len([]rune(s)) > most || strings.ContainsFunc(s, unicode.IsControl) {
-		m.add(field, fmt.Sprintf("accepted: up to %d characters in one line", most))
+	if len([]rune(s)) > most || strings.ContainsFunc(s, deceives) {
+		m.add(field, fmt.Sprintf("accepted: up to %d characters in one line, none of them invisible", most))
 	}
 }
 
@@ -142,6 +142,11 @@ func (m *mistakes) final(mode dr.FinalMode) {
 	if modes := []dr.FinalMode{dr.FinalNever, dr.FinalAuto, dr.FinalRequire}; !slices.Contains(modes, mode) {
 		m.add("finalBackup", fmt.Sprintf("accepted: %s, %s or %s", dr.FinalNever, dr.FinalAuto, dr.FinalRequire))
 	}
+}
+
+// deceives tells of a character whether it ends a line, or is not seen and may turn around what is (a bidirectional override).
+func deceives(c rune) bool {
+	return unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 // unprintable is anything but printable ASCII, which is all that a name, a header or a cursor of ours holds.

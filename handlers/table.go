@@ -59,6 +59,7 @@ type Function struct {
 	Name    string
 	Pattern string // of an HTTP function, as http.ServeMux takes it
 	HTTP    http.HandlerFunc
+	Query   []string       // names of the query parameters that an HTTP function knows
 	Role    principal.Role // that an HTTP function needs where it is known who calls
 	Timer   func(context.Context, customhandler.TimerInvocation) error
 	Message func(context.Context, customhandler.MessageInvocation) error
@@ -74,14 +75,14 @@ func (a *App) Table() []Function {
 		{Name: "StartFailover", Pattern: "POST /api/failovers", Role: principal.FailoverOperator, HTTP: a.startFailover},
 		{Name: "StartDrill", Pattern: "POST /api/drills", Role: principal.Operator, HTTP: a.startDrill},
 		{Name: "GetOperation", Pattern: "GET /api/operations/{id}", Role: principal.Reader, HTTP: a.getOperation},
-		{Name: "ListOperations", Pattern: "GET /api/operations", Role: principal.Reader, HTTP: a.listOperations},
+		{Name: "ListOperations", Pattern: "GET /api/operations", Role: principal.Reader, Query: []string{"day", "limit", "inFlight", "after"}, HTTP: a.listOperations},
 		{Name: "AbandonOperation", Pattern: "POST /api/operations/{id}/abandon", Role: principal.Operator, HTTP: a.abandonOperation},
 		{Name: "RearmService", Pattern: "POST /api/services/{name}/rearm", Role: principal.FailoverOperator, HTTP: a.rearmService},
 		{Name: "HoldService", Pattern: "PUT /api/services/{name}/hold", Role: principal.Operator, HTTP: a.holdService},
 		{Name: "ReleaseService", Pattern: "POST /api/services/{name}/release", Role: principal.Operator, HTTP: a.releaseService},
 		{Name: "GetServiceBusy", Pattern: "GET /api/services/{name}/busy", Role: principal.Reader, HTTP: a.getServiceBusy},
 		{Name: "GetStatus", Pattern: "GET /api/status", Role: principal.Reader, HTTP: a.getStatus},
-		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, HTTP: a.listRecoveryPoints},
+		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, Query: []string{"service"}, HTTP: a.listRecoveryPoints},
 		{Name: "RunOperation", Message: a.runOperation},
 		{Name: "PollOperation", Message: a.pollOperation},
 		{Name: "Watchdog", Timer: a.watchdog},
@@ -95,6 +96,7 @@ func (a *App) Register(r *customhandler.Router) {
 	for _, f := range a.Table() {
 		switch {
 		case f.HTTP != nil:
+			f.HTTP = knownQuery(f)
 			r.HTTP(f.Name, f.Pattern, a.guarded(f))
 		case f.Timer != nil:
 			r.Timer(f.Name, f.Timer)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -65,16 +66,25 @@ func twice(dec *json.Decoder) string {
 			around = around[:len(around)-1]
 		default:
 			if name, ok := token.(string); ok && isName {
-				members, lower := around[len(around)-1], strings.ToLower(name)
-				if members[lower] {
+				members, folded := around[len(around)-1], strings.Map(fold, name)
+				if members[folded] {
 					return name
 				}
-				members[lower], isName = true, false
+				members[folded], isName = true, false
 				continue
 			}
 		}
 		isName = len(around) > 0 && around[len(around)-1] != nil // a value has ended
 	}
+}
+
+// fold is the least of the letters that encoding/json takes for the same (Unicode's simple folding: K, k and the Kelvin sign).
+func fold(c rune) rune {
+	least := c
+	for next := unicode.SimpleFold(c); next != c; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	return least
 }
 
 // readBody returns a body that is worth decoding.

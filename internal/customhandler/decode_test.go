@@ -191,7 +191,8 @@ func TestAMemberIsGivenOnce(t *testing.T) {
 			t.Errorf("%s: %+v", body, p)
 		}
 	}
-	for text, want := range map[string]string{`{"a":["a","a",{"b":1}],"b":{"a":"b","b":"a"}}`: "", `[{"a":1},{"a":1}]`: "", `{"a":[{"x":[],"x":1}]}`: "x", `"a"`: ""} {
+	for text, want := range map[string]string{`{"a":["a","a",{"b":1}],"b":{"a":"b","b":"a"}}`: "", `[{"a":1},{"a":1}]`: "", `{"a":[{"x":[],"x":1}]}`: "x", `"a"`: "",
+		"{\"kiss\":1,\"\u212ai\u017f\u017f\":2}": "\u212ai\u017f\u017f", `{"É":1,"é":2}`: "é", `{"ß":1,"ss":2,"s":3}`: ""} {
 		if got := twice(json.NewDecoder(strings.NewReader(text))); got != want {
 			t.Errorf("%s: %q", text, got)
 		}

@@ -100,7 +100,7 @@ func (e *Engine) turn(ctx context.Context, op dr.Operation, offset time.Duration
 		return t, false, fmt.Errorf("service %s: %w", op.Service, err)
 	}
 	if !ok {
-		e.Log.WarnContext(ctx, "left out: a hold or notDuring lasts until the next one is due", "kind", op.Kind, "about", op.Service, "next", next)
+		e.Log.WarnContext(ctx, "left out: notDuring lasts until the next one is due", "kind", op.Kind, "about", op.Service, "next", next)
 	}
 	return t, ok, nil
 }

@@ -129,22 +129,25 @@ func (w writer) Write(p []byte) (int, error) {
 type pieces map[string]bool
 
 // escapes write a byte in a URL, in JSON and in HTML.
-var escapes = []string{"%c", "%%%02X", "%%%02x", `\u%04X`, `\u%04x`, "&#x%X;", "&#%d;", `\%c`}
+var escapes = []string{"%%%02X", "%%%02x", `\u%04X`, `\u%04x`, "&#x%X;", "&#x%x;", "&#%d;", `\%c`}
 
 func (p pieces) add(secret string) {
 	if len(secret) < shortest {
 		return
 	}
+	p.cut(secret)
 	for _, escape := range escapes {
-		var form strings.Builder
-		for _, b := range []byte(secret) {
-			if strings.IndexByte("-._~", b) >= 0 || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' {
-				form.WriteByte(b)
-			} else {
-				fmt.Fprintf(&form, escape, b)
+		for _, plain := range []string{"-._~", ""} { // what is left as it is beside letters and digits
+			var form strings.Builder
+			for _, b := range []byte(secret) {
+				if strings.IndexByte(plain, b) >= 0 || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' {
+					form.WriteByte(b)
+				} else {
+					fmt.Fprintf(&form, escape, b)
+				}
 			}
+			p.cut(form.String())
 		}
-		p.cut(form.String())
 	}
 	for i := range 3 { // base64 of a text with the secret in it depends on where the secret begins
 		part := []byte(secret[i:])

@@ -40,6 +40,8 @@ func TestASecretIsFoundHoweverItIsQuoted(t *testing.T) {
 		for _, text := range []string{
 			secret, url.QueryEscape(secret), strings.ToLower(url.QueryEscape("+/=")) + secret, url.PathEscape(secret), html.EscapeString(secret), string(quoted),
 			strings.NewReplacer("+", `\u002B`, "=", `\u003D`).Replace(secret), strings.ReplaceAll(secret, "/", `\/`), strings.ReplaceAll(secret, "+", "&#43;"),
+			strings.NewReplacer("+", "&#x2b;", "=", "&#x3d;", "/", "&#x2f;", "~", "&#x7e;", ".", "&#x2e;", "_", "&#x5f;", "-", "&#x2d;").Replace(secret),
+			strings.NewReplacer("~", "%7E", ".", "%2E", "_", "%5F", "-", "%2D").Replace(url.QueryEscape(secret)),
 			secret[:20], secret[len(secret)-20:], secret[4:24], secret + secret,
 			base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte("Bearer " + secret)),
 		} {
@@ -48,6 +50,12 @@ func TestASecretIsFoundHoweverItIsQuoted(t *testing.T) {
 				t.Errorf("%s\nbecame %s", text, got)
 			}
 		}
+	}
+}
+
+func TestASecretThatIsNotASCIIIsFound(t *testing.T) {
+	if got := New("pässwörd für émile").Text("it was pässwörd für émile."); got != "it was "+Redacted+"." {
+		t.Error(got)
 	}
 }
 

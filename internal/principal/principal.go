@@ -38,7 +38,7 @@ type Principal struct {
 }
 
 const (
-	maxHeader = 16 << 10 // bytes
+	maxHeader = 64 << 10 // bytes: the claims of somebody in many groups
 	maxText   = 100      // bytes of a name or an id
 )
 
