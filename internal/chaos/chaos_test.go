@@ -78,6 +78,7 @@ type storm struct {
 	log      *os.File
 	outcomes map[string]string    // of operations that were seen to be done
 	refused  map[arm.Request]bool // POSTs that Resource Manager has refused for good
+	followed int                  // automatic restores into an instance of a pair
 }
 
 // made is a call that was answered, at last.
@@ -224,8 +225,8 @@ func (s *storm) strike(kind string, r *rand.Rand) {
 func (s *storm) load(ctx context.Context, work *sync.WaitGroup) {
 	for n := range uint64(8) {
 		work.Go(func() {
-			r := s.random(100 + n)
-			for i := 0; ctx.Err() == nil; pause(ctx, time.Duration(r.IntN(1500))*time.Millisecond) {
+			r, breaks := s.random(100+n), s.random(300+n) // apart, so that how often it has to wait does not change what it asks for
+			for i := 0; ctx.Err() == nil; pause(ctx, time.Duration(breaks.IntN(1500))*time.Millisecond) {
 				if s.atWork() > mostAtWork {
 					continue
 				}

@@ -99,6 +99,7 @@ type summary struct {
 	Kills      int            `json:"kills"`
 	Faults     map[string]int `json:"faults"`
 	Posts      int            `json:"postsTaken"`          // by Resource Manager
+	Followed   int            `json:"automaticRestores"`   // of them, into an instance of a pair
 	Dropped    int            `json:"duplicateSends"`      // that the bus dropped
 	Twice      int            `json:"duplicateDeliveries"` // that we made
 	Violations int            `json:"violations"`
@@ -133,7 +134,7 @@ func (s *storm) judge(calm time.Duration) {
 		s.believed(op, work, blobs, tell)
 	}
 	sum := summary{Seed: s.seed, Seconds: duration.Seconds(), Rest: calm.Round(100 * time.Millisecond).Seconds(), Calls: len(s.calls), Operations: map[string]int{},
-		Kills: s.faults[kill], Faults: s.faults, Posts: len(s.stack.ARM.Operations()), Dropped: dropped, Twice: s.faults["message delivered twice"], Violations: wrong}
+		Kills: s.faults[kill], Faults: s.faults, Posts: len(work), Followed: s.followed, Dropped: dropped, Twice: s.faults["message delivered twice"], Violations: wrong}
 	for _, op := range ops {
 		sum.Operations[string(op.Kind)+" "+string(op.Outcome)]++
 	}
@@ -259,13 +260,13 @@ func (s *storm) resourceManager(ops map[string]dr.Operation, tell func(string, .
 // production follows which of a pair is active through its failovers, and looks at what was restored into it by itself.
 func (s *storm) production(a, b string, ops map[string]dr.Operation, work []arm.Operation, tell func(string, ...any)) {
 	var failovers []dr.Operation
-	automatic := map[string]dr.Operation{} // by target and recovery point
+	var automatic []dr.Operation
 	for _, op := range ops {
 		switch {
 		case op.Kind == dr.KindFailover && op.Outcome == dr.Succeeded && (op.Service == a || op.Service == b):
 			failovers = append(failovers, op)
 		case op.Recovery != nil && op.Recovery.Intent.Auto && op.Recovery.Bound != nil:
-			automatic[op.Service+" "+op.Recovery.Bound.ID] = op
+			automatic = append(automatic, op)
 		}
 	}
 	slices.SortFunc(failovers, func(x, y dr.Operation) int { return x.EndedAt.Compare(y.EndedAt) })
@@ -279,8 +280,12 @@ func (s *storm) production(a, b string, ops map[string]dr.Operation, work []arm.
 				active = f.Service
 			}
 		}
-		if op, ok := automatic[w.Service+" "+w.BackupName]; ok && active == w.Service && within(w.Started, op) {
-			tell("%s restores %s into %s, which is active", op.ID, w.BackupName, w.Service)
+		for _, op := range automatic {
+			if op.Service == w.Service && op.Recovery.Bound.ID == w.BackupName && within(w.Started, op) {
+				if s.followed++; active == w.Service {
+					tell("%s restores %s into %s, which is active\n%s", op.ID, w.BackupName, w.Service, s.story(op.ID))
+				}
+			}
 		}
 	}
 }
@@ -290,54 +295,76 @@ func within(at time.Time, op dr.Operation) bool {
 	return at.After(op.CreatedAt) && at.Before(op.EndedAt)
 }
 
-// believed looks whether an outcome is what Resource Manager says.
+// believed looks whether the outcome of each leg is what Resource Manager says.
 func (s *storm) believed(op dr.Operation, work []arm.Operation, blobs map[string]int64, tell func(string, ...any)) {
-	leg := op.Leg()
-	verb := map[dr.Verb]arm.Verb{dr.VerbBackup: arm.Backup, dr.VerbRestore: arm.Restore}[leg.Verb]
-	var said []string
-	for _, w := range work {
-		mine := w.Verb == verb && w.Service == leg.Service && within(w.Started, op)
-		if leg.Verb == dr.VerbBackup {
-			mine = w.Verb == verb && strings.HasPrefix(w.BackupName, op.ID+"-")
-		} else if w.BackupName != leg.Point {
-			mine = false
+	for op.Step = range op.Legs {
+		leg := op.Leg()
+		if leg.Outcome == "" {
+			return // never begun
 		}
+		verb := map[dr.Verb]arm.Verb{dr.VerbBackup: arm.Backup, dr.VerbRestore: arm.Restore}[leg.Verb]
+		// Several operations may restore one recovery point into one instance: this leg's is what began after its last claim.
+		inTurn := func(at time.Time) bool {
+			return within(at, op) && at.After(leg.Claim.From) && at.Before(leg.EndedAt)
+		}
+		var said []string
+		for _, w := range work {
+			mine := strings.HasPrefix(w.BackupName, fmt.Sprintf("%s-s%d-", op.ID, op.Step))
+			if leg.Verb == dr.VerbRestore {
+				mine = w.BackupName == leg.Point && inTurn(w.Started)
+			}
+			switch {
+			case w.Verb != verb || w.Service != leg.Service || !mine:
+			case w.Error != nil:
+				said = append(said, "failed")
+			default:
+				said = append(said, "succeeded")
+			}
+		}
+		refused := leg.Error != nil && leg.Error.Code == "DeadLettered" && leg.Attempt == 0 // its message died before it was begun
+		for r := range s.refused {
+			refused = refused || r.Verb == verb && r.Service == leg.Service && inTurn(r.At)
+		}
+		wrong := ""
 		switch {
-		case !mine:
-		case w.Error != nil:
-			said = append(said, "failed")
-		default:
-			said = append(said, "succeeded")
+		case leg.Outcome == dr.Succeeded && leg.Adopted == "" && !slices.Contains(said, "succeeded"),
+			leg.Outcome == dr.Failed && !slices.Contains(said, "failed") && !refused,
+			leg.Outcome == dr.Rejected && leg.Verb == dr.VerbBackup && len(said) > 0:
+			wrong = fmt.Sprintf("Resource Manager says %v", said)
+		case leg.Outcome == dr.Succeeded && leg.Verb == dr.VerbBackup && blobs[op.PointID()] == 0:
+			wrong = "its blob is not there or empty"
 		}
-	}
-	refused := op.Error != nil && op.Error.Code == "DeadLettered" && leg.Attempt == 0 // its message died before it was begun
-	for r := range s.refused {
-		refused = refused || r.Verb == verb && r.Service == leg.Service && within(r.At, op)
-	}
-	switch {
-	case op.Outcome == dr.Succeeded && leg.Adopted == "" && !slices.Contains(said, "succeeded"):
-		tell("%s is called succeeded, Resource Manager says %v\n%s", op.ID, said, s.story(op.ID))
-	case op.Outcome == dr.Failed && !slices.Contains(said, "failed") && !refused:
-		tell("%s is called failed, Resource Manager says %v\n%s", op.ID, said, s.story(op.ID))
-	case op.Outcome == dr.Rejected && op.Kind == dr.KindBackup && len(said) > 0:
-		tell("%s is called rejected, Resource Manager says %v\n%s", op.ID, said, s.story(op.ID))
-	case op.Outcome == dr.Succeeded && op.Kind == dr.KindBackup && blobs[op.PointID()] == 0:
-		tell("%s is called succeeded, and its blob is not there or empty", op.ID)
+		if wrong != "" {
+			tell("%s: its %s is called %s, and %s\n%s", op.ID, leg.Verb, leg.Outcome, wrong, s.story(op.ID))
+		}
 	}
 }
 
-// story is what the handler said of an operation.
+// story is all that is known of an operation: record, events, what Resource Manager did, and what the handler said.
 func (s *storm) story(id string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var lines []string
-	for _, line := range s.lines {
-		if strings.Contains(line, id) {
-			lines = append(lines, line)
+	op, _ := s.record(id)
+	text, err := json.Marshal(op)
+	lines := []string{fmt.Sprintf("record: %s %v", text, err)}
+	for _, sent := range s.stack.Bus.Sent("results") {
+		if sent.MessageID == id+":result" {
+			lines = append(lines, fmt.Sprintf("event at %s, duplicate %v: %s", sent.At.Format(time.RFC3339Nano), sent.Duplicate, sent.Body))
 		}
 	}
-	if len(lines) > 60 {
-		lines = slices.Concat(lines[:30], []string{"…"}, lines[len(lines)-30:])
+	for _, w := range s.stack.ARM.Operations() {
+		if slices.ContainsFunc(op.Legs, func(l dr.Leg) bool { return l.Service == w.Service }) && w.Started.After(op.CreatedAt) && (op.Phase != dr.Done || within(w.Started, op)) {
+			lines = append(lines, fmt.Sprintf("Resource Manager: %s of %s into %s from %s to %s: %v", w.Verb, w.BackupName, w.Service, w.Started.Format(time.RFC3339Nano), w.Ended.Format(time.RFC3339Nano), w.Error))
+		}
 	}
-	return strings.Join(lines, "\n")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var said []string
+	for _, line := range s.lines {
+		if strings.Contains(line, id) {
+			said = append(said, line)
+		}
+	}
+	if len(said) > 60 {
+		said = slices.Concat(said[:30], []string{"…"}, said[len(said)-30:])
+	}
+	return strings.Join(append(lines, said...), "\n")
 }
