@@ -12,7 +12,7 @@ OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,:
 # Packages without goroutines, and long walks, are tested without the race detector, which would only slow them down; internal/engine with it, too.
 PURE     := ./internal/dr ./internal/engine ./internal/model
 
-.PHONY: help run demo demo-region-loss test model chaos fuzz upgrade-test lint vuln package azurite stage tools clean
+.PHONY: help run demo demo-region-loss test model chaos fuzz upgrade-test lint lint-infra vuln package azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ lint: tools ## gofmt, go vet, staticcheck, go.mod tidiness
 	go vet ./...
 	go tool staticcheck ./...
 	go mod tidy -diff
+
+lint-infra: export BICEP ?= bicep
+lint-infra: ## compile and lint the template with the command in BICEP (default: bicep), compare main.json and snapshots (UPDATE=1: write them; BICEP_REQUIRED=1: no command fails)
+	@UPDATE=$(UPDATE) BICEP_REQUIRED=$(BICEP_REQUIRED) bash infra/check.sh
 
 # govulncheck ends with 3 when it finds something. Only a database that did not answer is passed over, and that is said.
 vuln: tools ## known vulnerabilities in what is called (VULN_REQUIRED=1: a database that cannot be reached fails, too)

@@ -1,15 +1,18 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"apim-dr/infra"
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
@@ -38,6 +41,8 @@ func (r *recorder) Bury(_ context.Context, w dr.Wake, why *dr.Error) error {
 func (r *recorder) RunTick(_ context.Context, t dr.Tick, _ string) error {
 	return r.note("tick " + t.Plan)
 }
+func (r *recorder) Watch(context.Context) error           { return r.note("watch") }
+func (r *recorder) TellUnprotected(context.Context) error { return r.note("tell") }
 func (r *recorder) TickLater(_ context.Context, t dr.Tick, _ error) error {
 	return r.note("tick later " + t.Plan)
 }
@@ -82,6 +87,23 @@ func TestAMessageWhoseHandlingFailsIsDeliveredAgain(t *testing.T) {
 	m := customhandler.MessageInvocation{Body: []byte("nonsense")}
 	if err := app(r).runOperation(t.Context(), m); !errors.Is(err, r.err) {
 		t.Errorf("completed although it was not even quarantined: %v", err)
+	}
+}
+
+// The alert about dead letters finds the lines of both.
+func TestDeadLettersRaiseTheirAlert(t *testing.T) {
+	alerts := infra.Alerts()
+	dead := alerts[slices.IndexFunc(alerts, func(a infra.Alert) bool { return a.Name == "dead-letter" })]
+	for body, handle := range map[string]func(*App) func(context.Context, customhandler.MessageInvocation) error{
+		`{"v":1,"id":"20260105-backup-0123456789abcdef0123"}`: func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadLetter },
+		"nonsense": func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.pollOperation },
+	} {
+		var out bytes.Buffer
+		a := app(&recorder{})
+		a.Log = slog.New(customhandler.NewLogHandler(&out, &out, slog.LevelInfo))
+		if err := handle(a)(t.Context(), customhandler.MessageInvocation{Body: []byte(body)}); err != nil || !slices.ContainsFunc(strings.Split(out.String(), "\n"), dead.Finds) {
+			t.Errorf("%s: %v, %s", body, err, out.String())
+		}
 	}
 }
 

@@ -145,6 +145,9 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 	if c.APIVersion[:len(retired)] < retired {
 		b.warnings = append(b.warnings, "ARM_API_VERSION: "+c.APIVersion+" is older than "+retired+"; such versions are being switched off in public Azure since June 2024")
 	}
+	if !direct && c.LogLevel > slog.LevelInfo {
+		b.warnings = append(b.warnings, "LOG_LEVEL: "+s.LogLevel+" leaves out lines that the alerts of the deployment look for, and the watchdog's heartbeat; accepted for them: info or debug")
+	}
 	if s.TimeZone != "" && !strings.EqualFold(s.TimeZone, "UTC") {
 		b.warnings = append(b.warnings, "WEBSITE_TIME_ZONE: is "+held(s.TimeZone)+"; schedules are read as UTC here, so remove it or the host's timers fire at other times")
 	}

@@ -226,13 +226,14 @@ func TestCloudsAndTheirOverrides(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	c := load(t, map[string]string{"ARM_API_VERSION": "2014-02-14", "timing_Setle": "1s", "TIMING_": "1s", "TIMING_LOST": "", "WEBSITE_TIME_ZONE": "Europe/Berlin",
+	c := load(t, map[string]string{"ARM_API_VERSION": "2014-02-14", "timing_Setle": "1s", "TIMING_": "1s", "TIMING_LOST": "", "WEBSITE_TIME_ZONE": "Europe/Berlin", "LOG_LEVEL": "error",
 		"FLEET": strings.Replace(fleet, `"storage": "main"`, `"storage": "main", "rpo": "12h"`, 1), "DRILL_SCHEDULE": "0 0 5 1 */3 *"})
 	want := []string{
 		`FLEET.plans.nightly.rpo: 12h0m0s is shorter than the pause of 24h0m0s in the schedule "0 0 3 * * *", so that it is breached between backups`,
 		`FLEET.plans.nightly.provenWithin: 1000h0m0s is shorter than the pause of 2208h0m0s in DRILL_SCHEDULE "0 0 5 1 */3 *", so that services are unproven between drills`,
 		allIdle,
 		"ARM_API_VERSION: 2014-02-14 is older than 2021-08-01; such versions are being switched off in public Azure since June 2024",
+		"LOG_LEVEL: error leaves out lines that the alerts of the deployment look for, and the watchdog's heartbeat; accepted for them: info or debug",
 		`WEBSITE_TIME_ZONE: is "Europe/Berlin"; schedules are read as UTC here, so remove it or the host's timers fire at other times`,
 		"TIMING_: " + noTiming, "TIMING_SETLE: " + noTiming,
 	}

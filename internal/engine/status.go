@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/trace"
 )
 
 // Status tells of each service of the fleet whether it is protected.
@@ -26,6 +27,20 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 		return nil
 	})
 	return s, ctx.Err()
+}
+
+// TellUnprotected logs each service that is not protected, with the reasons: an alert looks for these lines (infra/alerts.json).
+func (e *Engine) TellUnprotected(ctx context.Context) error {
+	s, err := e.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range s.Services {
+		if !p.Protected {
+			e.Log.WarnContext(ctx, "not protected", trace.KeyService, p.Service, "why", p.Why)
+		}
+	}
+	return nil
 }
 
 // posture judges one service. What cannot be read is its reason not to count as protected: it must not hide the others.

@@ -193,7 +193,7 @@ var around = []struct {
 func TestEachLookAroundNeedsItsOwnAction(t *testing.T) {
 	b := newBench(t, func(c *arm.Config) { c.Groups = map[string]string{"contoso-rg": "West Europe"} })
 	for _, granted := range around {
-		b.srv.Change(func(c *arm.Config) { c.Actions = []string{granted.action} })
+		b.srv.Change(func(c *arm.Config) { c.Grants = []arm.Grant{{Scope: subscription, Actions: []string{granted.action}}} })
 		for _, x := range around {
 			a := b.do("GET", x.path, "")
 			if x.verb == granted.verb {

@@ -18,8 +18,8 @@ import (
 type Config struct {
 	Now      func() time.Time
 	Tokens   *identity.Issuer
-	Audience string   // of accepted tokens; empty: https://management.azure.com
-	Actions  []string // what callers may do, such as "Microsoft.ApiManagement/service/read", * at the end for all below; nil: everything
+	Audience string  // of accepted tokens; empty: https://management.azure.com
+	Grants   []Grant // what callers may do; nil: everything
 	Services []Service
 	Deleted  []Service          // soft-deleted when the server starts; only ID and Location count
 	Groups   map[string]string  // location of each resource group, by name; others are not found
@@ -38,6 +38,12 @@ type Config struct {
 	ResultsLive  time.Duration // from the end of an operation to 404 for its results; 0: for ever
 	// BlobTransport replaces azblob's own way to the accounts; nil: that.
 	BlobTransport policy.Transporter
+}
+
+// Grant lets callers do something in a scope: a role assignment.
+type Grant struct {
+	Scope   string   // the beginning of an ARM id, up to a slash or its end: a subscription, a group, an instance; in any case of letters
+	Actions []string // such as "Microsoft.ApiManagement/service/read", * at the end for all below
 }
 
 // Service is an API Management instance.
@@ -106,17 +112,25 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Change changes the configuration while the server runs. The function gets copies of Accounts and Actions, so it may write to them;
+// Change changes the configuration while the server runs. The function gets copies of Accounts and Grants, so it may write to them;
 // an operation under way keeps its duration. The function must not call the server.
 func (s *Server) Change(f func(*Config)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg.Accounts, s.cfg.Actions = maps.Clone(s.cfg.Accounts), slices.Clone(s.cfg.Actions)
+	s.cfg.Accounts, s.cfg.Grants = maps.Clone(s.cfg.Accounts), slices.Clone(s.cfg.Grants)
 	f(&s.cfg)
 }
 
-func (c Config) allows(action string) bool {
-	return c.Actions == nil || slices.ContainsFunc(c.Actions, func(a string) bool {
+func (c Config) allows(action, over string) bool {
+	return c.Grants == nil || slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.reaches(over) && g.lets(action) })
+}
+
+func (g Grant) reaches(id string) bool {
+	return strings.HasPrefix(strings.ToLower(id)+"/", strings.ToLower(g.Scope)+"/")
+}
+
+func (g Grant) lets(action string) bool {
+	return slices.ContainsFunc(g.Actions, func(a string) bool {
 		prefix, all := strings.CutSuffix(strings.ToLower(a), "*")
 		return strings.EqualFold(a, action) || all && strings.HasPrefix(strings.ToLower(action), prefix)
 	})

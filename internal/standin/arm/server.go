@@ -179,7 +179,7 @@ func (s *Server) admit(c *call) *Error {
 		return frontDoor(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	case c.fullVersion != "" && !apiVersion.MatchString(c.fullVersion):
 		return frontDoor(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid.", c.fullVersion)
-	case c.verb != Other && !s.cfg.allows(action):
+	case c.verb != Other && !s.cfg.allows(action, c.id):
 		claims, _ := s.cfg.Tokens.Parse(token)
 		return frontDoor(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
 			claims.AppID, claims.ObjectID, action, c.id)

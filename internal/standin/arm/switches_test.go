@@ -39,7 +39,7 @@ func TestARequestWithoutAGoodTokenIsChallenged(t *testing.T) {
 
 func TestOnlyGrantedActionsAreAllowed(t *testing.T) {
 	b := newBench(t, func(c *arm.Config) {
-		c.Actions = []string{"Microsoft.ApiManagement/service/read", "microsoft.apimanagement/service/BACKUP/action"}
+		c.Grants = []arm.Grant{{Scope: strings.ToUpper(subscription), Actions: []string{"Microsoft.ApiManagement/service/read", "microsoft.apimanagement/service/BACKUP/action"}}}
 	})
 	location := b.backup("contoso-west")
 	b.want(b.do("GET", west+current, ""), 200, "")
@@ -50,7 +50,11 @@ func TestOnlyGrantedActionsAreAllowed(t *testing.T) {
 		}
 	}
 	b.srv.Change(func(c *arm.Config) {
-		c.Actions = append(c.Actions, "Microsoft.ApiManagement/service/operationresults/*")
+		c.Grants = append(c.Grants, arm.Grant{Scope: west[:len(west)-1], Actions: []string{"*"}}, arm.Grant{Scope: west + "/x", Actions: []string{"*"}})
+	})
+	b.want(b.do("GET", location, ""), 403, "AuthorizationFailed") // of others
+	b.srv.Change(func(c *arm.Config) {
+		c.Grants = append(c.Grants, arm.Grant{Scope: west, Actions: []string{"Microsoft.ApiManagement/service/operationresults/*"}})
 	})
 	b.want(b.do("GET", location, ""), 202, "")
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"apim-dr/infra"
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/identity"
 )
@@ -50,12 +51,8 @@ func StartCloud(ctx context.Context, instances []Instance, behaviour arm.Config)
 	}
 	c.armURL = armURL
 	behaviour.Now, behaviour.Tokens, behaviour.Audience, behaviour.Accounts = time.Now, c.Tokens, armAudience, map[string]arm.Account{}
-	// What the app's role grants, and nothing else.
-	behaviour.Actions = []string{
-		"Microsoft.ApiManagement/service/read", "Microsoft.ApiManagement/service/backup/action", "Microsoft.ApiManagement/service/restore/action",
-		"Microsoft.ApiManagement/service/operationresults/read", "Microsoft.ApiManagement/service/workspaces/read",
-		"Microsoft.ApiManagement/deletedservices/read", "Microsoft.Resources/subscriptions/resourceGroups/read",
-	}
+	// What the deployment grants, and nothing else.
+	behaviour.Grants = []arm.Grant{{Scope: subscription, Actions: infra.Actions(infra.Reader)}}
 	behaviour.Groups = map[string]string{}
 	for _, i := range instances {
 		s := i.Service
@@ -67,6 +64,7 @@ func StartCloud(ctx context.Context, instances []Instance, behaviour arm.Config)
 			behaviour.Deleted = append(behaviour.Deleted, s)
 		case !i.Absent:
 			behaviour.Services = append(behaviour.Services, s)
+			behaviour.Grants = append(behaviour.Grants, arm.Grant{Scope: s.ID, Actions: infra.Actions(infra.Operator)})
 		}
 	}
 	if c.ARM, err = arm.New(behaviour); err != nil {
@@ -104,7 +102,9 @@ func (c *Cloud) Close() {
 
 // ResourceID is the ARM id of an instance. Each has a resource group of its own, in its own region.
 func ResourceID(service string) string {
-	return "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/" + group(service) + "/providers/Microsoft.ApiManagement/service/" + service
+	return subscription + "/resourceGroups/" + group(service) + "/providers/Microsoft.ApiManagement/service/" + service
 }
+
+const subscription = "/subscriptions/00000000-0000-0000-0000-000000000001"
 
 func group(service string) string { return "rg-" + service }

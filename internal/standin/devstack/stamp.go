@@ -21,6 +21,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 
+	"apim-dr/infra"
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/azurite"
 	"apim-dr/internal/standin/funchost"
@@ -190,15 +191,17 @@ func (s *Stamp) startAzurite(ctx context.Context) error {
 }
 
 func (s *Stamp) startBus() (err error) {
-	queue := func(name string) servicebus.Queue {
-		return servicebus.Queue{Name: name, LockDuration: cmp.Or(s.o.MessageLock, 5*time.Minute), DuplicateWindow: 10 * time.Minute, MaxDeliveryCount: 10}
+	c := servicebus.Config{KeyName: "local", Key: s.busKey, Log: s.o.Log}
+	for _, q := range infra.Queues() {
+		c.Queues = append(c.Queues, servicebus.Queue{
+			Name: q.Name, LockDuration: cmp.Or(s.o.MessageLock, q.LockDuration), DuplicateWindow: q.DuplicateWindow, MaxDeliveryCount: q.MaxDeliveryCount,
+		})
 	}
-	s.Bus, err = servicebus.New(servicebus.Config{
-		Queues: []servicebus.Queue{queue("operations"), queue("polls")},
-		Topics: []servicebus.Topic{{Name: "results", DuplicateWindow: 10 * time.Minute,
-			Subscriptions: []servicebus.Subscription{{Queue: servicebus.Queue{Name: Subscription, LockDuration: time.Minute, MaxDeliveryCount: 10}}}}},
-		KeyName: "local", Key: s.busKey, Log: s.o.Log,
-	})
+	for _, t := range infra.Topics() {
+		reader := servicebus.Queue{Name: Subscription, LockDuration: time.Minute, MaxDeliveryCount: 10}
+		c.Topics = append(c.Topics, servicebus.Topic{Name: t.Name, DuplicateWindow: t.DuplicateWindow, Subscriptions: []servicebus.Subscription{{Queue: reader}}})
+	}
+	s.Bus, err = servicebus.New(c)
 	if err != nil {
 		return err
 	}

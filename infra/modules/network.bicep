@@ -1,0 +1,35 @@
+// The network of a stamp that is private: one subnet for the app, one for the private endpoints.
+param name string
+
+param location string
+
+@description('Address space, at least a /26, for example 10.40.0.0/24.')
+param addressSpace string
+
+param tags object
+
+resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    addressSpace: { addressPrefixes: [addressSpace] }
+    subnets: [
+      {
+        name: 'app'
+        properties: {
+          addressPrefix: cidrSubnet(addressSpace, 27, 0)
+          delegations: [{ name: 'app', properties: { serviceName: 'Microsoft.App/environments' } }]
+        }
+      }
+      {
+        name: 'endpoints'
+        properties: { addressPrefix: cidrSubnet(addressSpace, 27, 1) }
+      }
+    ]
+  }
+}
+
+output id string = network.id
+output appSubnetId string = network.properties.subnets[0].id
+output endpointSubnetId string = network.properties.subnets[1].id

@@ -1,0 +1,380 @@
+package infra_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"apim-dr/infra"
+	"apim-dr/internal/bus"
+	"apim-dr/internal/config"
+	"apim-dr/internal/engine"
+)
+
+// resource is one that would be deployed.
+type resource struct {
+	ID, Type, Name, Kind, Location string
+	Properties                     map[string]any
+	Identity                       map[string]any
+	Scope                          string
+}
+
+// deployed is what the template makes of a parameter file.
+func deployed(t *testing.T, file string) []resource {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var snapshot struct{ PredictedResources []resource }
+	if err := json.Unmarshal(text, &snapshot); err != nil {
+		t.Fatal(err)
+	}
+	return snapshot.PredictedResources
+}
+
+func of(list []resource, kind string) []resource {
+	return slices.DeleteFunc(slices.Clone(list), func(r resource) bool { return r.Type != kind })
+}
+
+// both are the parameter files with a snapshot.
+var both = []string{"main.snapshot.json", "testdata/everything.snapshot.json"}
+
+// settings are those of a Function App, with something plausible in the place of what only Azure knows.
+func settings(t *testing.T, r resource) map[string]string {
+	t.Helper()
+	known := map[string]string{
+		"serviceBusEndpoint": "contoso.servicebus.windows.net", "principalId": "00000000-0000-0000-0000-00000000000a", "clientId": "00000000-0000-0000-0000-00000000000b",
+		"ConnectionString": "InstrumentationKey=x", "environment()": "public", "primaryEndpoints": "https://contosodr.blob.core.windows.net/",
+	}
+	all := map[string]string{}
+	for name, v := range r.Properties {
+		text, ok := v.(string)
+		if !ok {
+			t.Fatalf("%s is %v", name, v)
+		}
+		if strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "[{") {
+			for what, value := range known {
+				if strings.Contains(text, what) {
+					text = value
+				}
+			}
+		}
+		all[name] = text
+	}
+	return all
+}
+
+func apps(t *testing.T, file string) (all []map[string]string) {
+	t.Helper()
+	for _, r := range of(deployed(t, file), "Microsoft.Web/sites/config") {
+		if strings.HasSuffix(r.ID, "/config/appsettings") {
+			all = append(all, settings(t, r))
+		}
+	}
+	return all
+}
+
+// What the app needs it gets, what it gets it reads, and its fleet is one that it accepts.
+func TestTheAppStartsWithTheSettingsOfTheDeployment(t *testing.T) {
+	ofTheHost := strings.Fields("AzureWebJobsStorage__accountName AzureWebJobsStorage__credential AzureWebJobsStorage__clientId APPLICATIONINSIGHTS_CONNECTION_STRING " +
+		"APPLICATIONINSIGHTS_AUTHENTICATION_STRING SERVICEBUS__credential SERVICEBUS__clientId")
+	document, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, stamps := range map[string]int{both[0]: 2, both[1]: 1} {
+		found := apps(t, file)
+		if len(found) != stamps {
+			t.Errorf("%s: %d apps", file, len(found))
+		}
+		for _, app := range found {
+			environ := []string{"FUNCTIONS_CUSTOMHANDLER_PORT=7071"}
+			if app["AUTH"] == "entra" {
+				environ = append(environ, "WEBSITE_AUTH_ENABLED=True") // the platform's
+			}
+			for name, value := range app {
+				if environ = append(environ, name+"="+value); !slices.Contains(ofTheHost, name) && !strings.Contains(string(document), "\n| `"+name+"` |") {
+					t.Errorf("%s: docs/configuration.md does not know %s", file, name)
+				}
+			}
+			c, err := config.Load(environ, os.ReadFile)
+			if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			if len(c.Warnings) > 0 {
+				t.Errorf("%s: %s", file, c.Warnings)
+			}
+			for _, s := range c.Fleet.Services {
+				if survival := c.Survival(s); survival.Survives != "yes" {
+					t.Errorf("%s: %s does not survive the loss of its region: %s", file, s.Name, survival.Reasons)
+				}
+			}
+			for _, name := range append(ofTheHost, strings.Fields("AUTH AZURE_CLIENT_ID AZURE_CLOUD BACKUP_SCHEDULE CREDENTIAL DRILL_SCHEDULE FLEET SERVICEBUS__fullyQualifiedNamespace "+
+				"STAMP_REGION STATE_CONTAINER STATE_STORAGE__blobServiceUri WATCHDOG_SCHEDULE")...) {
+				if app[name] == "" {
+					t.Errorf("%s: %s is not set", file, name)
+				}
+			}
+			if c.Credential.ClientID != app["AZURE_CLIENT_ID"] || app["SERVICEBUS__clientId"] != app["AZURE_CLIENT_ID"] || app["AzureWebJobsStorage__clientId"] != app["AZURE_CLIENT_ID"] {
+				t.Errorf("%s: not one identity: %v", file, app)
+			}
+		}
+	}
+}
+
+// function is what a function.json binds.
+type function struct {
+	Bindings []struct{ Type, QueueName, Connection, Schedule string }
+}
+
+func functions(t *testing.T) map[string]function {
+	t.Helper()
+	files, err := filepath.Glob("../functions/*/function.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	all := map[string]function{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f function
+		if err := json.Unmarshal(text, &f); err != nil {
+			t.Fatal(err)
+		}
+		all[filepath.Base(filepath.Dir(file))] = f
+	}
+	return all
+}
+
+// Each setting and connection that a function.json names is deployed.
+func TestFunctionsFindTheirSettings(t *testing.T) {
+	app := apps(t, both[0])[0]
+	for name, f := range functions(t) {
+		for _, b := range f.Bindings {
+			if s := strings.Trim(b.Schedule, "%"); s != "" && app[s] == "" {
+				t.Errorf("%s: setting %s is not deployed", name, s)
+			}
+			if b.Connection != "" && app[b.Connection+"__fullyQualifiedNamespace"] == "" {
+				t.Errorf("%s: connection %s is not deployed", name, b.Connection)
+			}
+		}
+	}
+}
+
+const (
+	sender      = "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39"
+	receiver    = "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0"
+	blobWriter  = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+	blobOwner   = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
+	metricsOnly = "3913510d-42f4-4e42-8a64-420c390055eb"
+)
+
+// grants are role assignments: the end of the scope, and the role.
+func grants(t *testing.T, file string) []string {
+	t.Helper()
+	var all []string
+	for _, r := range of(deployed(t, file), "Microsoft.Authorization/roleAssignments") {
+		id, role := r.ID, r.Properties["roleDefinitionId"].(string)
+		if scope := regexp.MustCompile(`^\[(?:extensionResourceId|subscriptionResourceId)\('([^']+)'`).FindStringSubmatch(id); scope != nil {
+			id = scope[1]
+		}
+		id, _, _ = strings.Cut(id, "/providers/Microsoft.Authorization/")
+		parts := strings.Split(id, "/")
+		all = append(all, strings.Join(parts[max(0, len(parts)-2):], "/")+" "+role[strings.LastIndex(role, "/")+1:])
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Queues: those of the functions, of the engine and of the topic, with locks that outlast an invocation, and rights to just what is used.
+func TestQueuesAreThoseThatTheAppUses(t *testing.T) {
+	read := map[string]bool{"changes": true} // its function comes with backups after changes
+	for name, f := range functions(t) {
+		for _, b := range f.Bindings {
+			if b.QueueName == "changes" {
+				t.Errorf("%s reads changes: drop the exception in this test, and the hints in docs/deploy.md and main.bicep", name)
+			}
+			if queue := strings.TrimSuffix(b.QueueName, "/$DeadLetterQueue"); queue != "" {
+				read[queue] = true
+			}
+		}
+	}
+	sent := []string{string(engine.Operations), string(engine.Polls)}
+	var names []string
+	for _, q := range infra.Queues() {
+		names = append(names, q.Name)
+		if q.LockDuration != 5*time.Minute || q.MaxDeliveryCount != 10 || q.DuplicateWindow != 10*time.Minute {
+			t.Errorf("%+v: the protocol counts on these (docs/architecture.md)", q)
+		}
+	}
+	if slices.Sort(names); !slices.Equal(names, slices.Sorted(maps.Keys(read))) {
+		t.Errorf("deployed %q, read %q", names, slices.Sorted(maps.Keys(read)))
+	}
+	if topics := infra.Topics(); len(topics) != 1 || topics[0].Name != bus.Results || topics[0].DuplicateWindow != 10*time.Minute {
+		t.Errorf("topics %+v", topics)
+	}
+	var want []string
+	for _, name := range names {
+		want = append(want, "queues/"+name+" "+receiver)
+	}
+	for _, name := range sent {
+		want = append(want, "queues/"+name+" "+sender)
+	}
+	want = append(want, "topics/"+bus.Results+" "+sender)
+	for _, file := range both {
+		var got []string
+		for _, g := range grants(t, file) {
+			if strings.HasPrefix(g, "queues/") || strings.HasPrefix(g, "topics/") {
+				got = append(got, g)
+			}
+		}
+		expected := slices.Clone(want)
+		if file == both[0] { // two stamps
+			expected = append(expected, want...)
+		} else { // Event Grid sends, from two sources
+			expected = append(expected, "queues/changes "+sender, "queues/changes "+sender)
+		}
+		if slices.Sort(expected); !slices.Equal(got, expected) {
+			t.Errorf("%s: granted\n%q, wanted\n%q", file, got, expected)
+		}
+	}
+}
+
+// Whoever holds a role on something besides queues.
+func TestNobodyMayMoreThanHeNeeds(t *testing.T) {
+	custom := map[string]string{}
+	for _, r := range of(deployed(t, both[0]), "Microsoft.Authorization/roleDefinitions") {
+		name, _ := r.Properties["roleName"].(string)
+		custom[r.ID[strings.LastIndex(r.ID, "/")+1:]] = strings.Fields(name)[1]
+	}
+	builtIn := map[string]string{blobWriter: "writes blobs", blobOwner: "owns blobs", metricsOnly: "writes logs"}
+	got := map[string]int{}
+	for _, g := range grants(t, both[0]) {
+		scope, role, _ := strings.Cut(g, " ")
+		if kind, name, _ := strings.Cut(scope, "/"); kind == "storageAccounts" {
+			scope = kind + "/" + map[bool]string{true: "backups", false: "state"}[strings.HasPrefix(name, "stcontosodb")]
+		}
+		if strings.HasPrefix(scope, "queues/") || strings.HasPrefix(scope, "topics/") {
+			continue
+		}
+		what := custom[role]
+		if what == "" {
+			what = builtIn[role]
+		}
+		got[scope+": "+what]++
+	}
+	want := map[string]int{
+		// Two stamps operate the pair, one of them the drill instance as well.
+		"service/contoso-eu: operator": 2, "service/contoso-us: operator": 2, "service/contoso-drill: operator": 1,
+		"00000000-0000-0000-0000-000000000001: reader": 2,
+		"storageAccounts/state: owns blobs":            2,
+		"storageAccounts/backups: writes blobs":        2 + 5, // stamps, and instances
+		"components/contosodr-us: writes logs":         1, "components/contosodr-eu: writes logs": 1,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v\nwanted %v", got, want)
+	}
+}
+
+// No key opens anything, and nothing is open to everybody.
+func TestNothingOpensWithAKey(t *testing.T) {
+	must := map[string]map[string]any{
+		"Microsoft.Storage/storageAccounts":                         {"allowSharedKeyAccess": false, "allowBlobPublicAccess": false, "minimumTlsVersion": "TLS1_2", "supportsHttpsTrafficOnly": true},
+		"Microsoft.Storage/storageAccounts/blobServices/containers": {"publicAccess": "None"},
+		"Microsoft.ServiceBus/namespaces":                           {"disableLocalAuth": true, "minimumTlsVersion": "1.2"},
+		"Microsoft.Insights/components":                             {"DisableLocalAuth": true},
+		"Microsoft.Web/sites":                                       {"httpsOnly": true},
+		"Microsoft.Web/sites/basicPublishingCredentialsPolicies":    {"allow": false},
+	}
+	for _, file := range both {
+		seen := map[string]bool{}
+		for _, r := range deployed(t, file) {
+			for property, want := range must[r.Type] {
+				if seen[r.Type] = true; r.Properties[property] != want {
+					t.Errorf("%s: %s of %s is %v", file, property, r.ID, r.Properties[property])
+				}
+			}
+		}
+		if len(seen) != len(must) {
+			t.Errorf("%s has only %v", file, seen)
+		}
+	}
+	for _, app := range append(apps(t, both[0]), apps(t, both[1])...) {
+		for name, value := range app {
+			if strings.Contains(value, "Key=") && name != "APPLICATIONINSIGHTS_CONNECTION_STRING" || strings.Contains(value, "listKeys") {
+				t.Errorf("%s holds a key", name)
+			}
+		}
+	}
+}
+
+// The alarm outlives what it watches, and each alert of alerts.json is deployed for each stamp.
+func TestAlertsAreDeployedElsewhere(t *testing.T) {
+	for _, file := range both {
+		resources := deployed(t, file)
+		regions := map[string]bool{}
+		sites := of(resources, "Microsoft.Web/sites")
+		for _, r := range sites {
+			regions[r.Location] = true
+		}
+		rules := of(resources, "Microsoft.Insights/scheduledQueryRules")
+		if len(rules) != len(sites)*len(infra.Alerts()) {
+			t.Errorf("%s: %d rules", file, len(rules))
+		}
+		for _, r := range append(append(rules, of(resources, "Microsoft.OperationalInsights/workspaces")...), of(resources, "Microsoft.Insights/components")...) {
+			if regions[r.Location] {
+				t.Errorf("%s: %s lies in the region of a stamp", file, r.ID)
+			}
+		}
+		for _, site := range sites {
+			for _, a := range infra.Alerts() {
+				i := slices.IndexFunc(rules, func(r resource) bool { return strings.HasSuffix(r.ID, "/"+site.Name+"-"+a.Name) })
+				if i < 0 {
+					t.Errorf("%s: no rule %s for %s", file, a.Name, site.Name)
+					continue
+				}
+				text, err := json.Marshal(rules[i].Properties["criteria"])
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, part := range append(slices.Concat(a.Messages, a.By, slices.Collect(maps.Keys(a.Where))), site.Name, map[bool]string{true: "LessThan", false: "GreaterThan"}[a.Missing]) {
+					if !strings.Contains(string(text), part) {
+						t.Errorf("%s: the query of %s does not have %s: %s", file, a.Name, part, text)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A private stamp is reached through its endpoints alone.
+func TestAPrivateStampIsPrivate(t *testing.T) {
+	resources := deployed(t, both[1])
+	open := 0
+	for _, kind := range []string{"Microsoft.Web/sites", "Microsoft.ServiceBus/namespaces", "Microsoft.Storage/storageAccounts"} {
+		for _, r := range of(resources, kind) {
+			if r.Properties["publicNetworkAccess"] == "Disabled" {
+				continue
+			}
+			acls, _ := r.Properties["networkAcls"].(map[string]any)
+			if open++; acls["defaultAction"] != "Deny" || acls["bypass"] != "AzureServices" {
+				t.Errorf("%s is open: %v", r.ID, r.Properties)
+			}
+		}
+	}
+	if open != 1 { // the backups, to API Management alone
+		t.Errorf("%d are reached from outside", open)
+	}
+	if n := len(of(resources, "Microsoft.Network/privateEndpoints")); n != 4 {
+		t.Errorf("%d private endpoints", n)
+	}
+}
