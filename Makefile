@@ -12,7 +12,7 @@ OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,:
 # Packages without goroutines, and long walks, are tested without the race detector, which would only slow them down; internal/engine with it, too.
 PURE     := ./internal/dr ./internal/engine ./internal/model
 
-.PHONY: help run demo demo-region-loss test model chaos fuzz upgrade-test lint lint-infra vuln package azurite stage tools clean
+.PHONY: help run demo demo-region-loss test model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,12 +84,26 @@ vuln: tools ## known vulnerabilities in what is called (VULN_REQUIRED=1: a datab
 	fi; \
 	echo "$$out"; exit $$rc
 
-package: stage ## dist/apim-dr.zip for linux/amd64, ready to deploy (AUTH=entra: for tokens in place of function keys)
+package: tools ## dist/apim-dr.zip for linux/amd64, ready to deploy (AUTH=entra: for tokens in place of function keys)
 	@rm -rf dist/package dist/apim-dr.zip && mkdir -p dist/package
 	@cp -r functions/. dist/package/ && cp host.json dist/package/
 	@$(OPEN) dist/package
 	@GOOS=linux GOARCH=amd64 $(BUILD) -o dist/package/apim-dr .
 	@go run ./internal/build/stagezip dist/package dist/apim-dr.zip
+
+# The second package is built in another folder with an empty build cache of its own, as on another machine.
+package-test: package $(AZURITE)/node_modules/.installed ## the package twice, byte for byte the same, and the demo from what it unpacks to
+	@rm -rf dist/again && mkdir -p dist/again
+	@git ls-files -zco --exclude-standard | xargs -0 tar -c | tar -x -C dist/again && cp -r .git dist/again/.git
+	@GOCACHE=$(CURDIR)/dist/again/cache $(MAKE) -s -C dist/again package AUTH=$(AUTH)
+	@cmp dist/apim-dr.zip dist/again/dist/apim-dr.zip && echo 'make package twice: the same bytes' && rm -rf dist/again
+	@rm -rf dist/unpacked && go run ./internal/build/stagezip -unpack dist/apim-dr.zip dist/unpacked
+	@if [ "$$(go env GOOS)/$$(go env GOARCH)" = linux/amd64 ]; then \
+		go build -o dist/devstack ./internal/standin/cmd/devstack && dist/devstack -app dist/unpacked -port 0 demo; \
+	else echo 'make package-test: the demo of the package is NOT RUN, it is for linux/amd64' >&2; fi
+
+deploy: ## deploy dist/apim-dr.zip: RG= and NAME=, or DEPLOYMENT= for all its apps; with az, func or azd (TOOL=); ZIP= another package
+	@RG='$(RG)' NAME='$(NAME)' APPS='$(APPS)' DEPLOYMENT='$(DEPLOYMENT)' TOOL='$(TOOL)' ZIP='$(ZIP)' bash infra/deploy.sh
 
 stage: tools ## build the handler and stage it as the Functions host wants it: dist/app
 	@echo 'building (the first time about a minute)' >&2

@@ -21,6 +21,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 
+	"apim-dr/infra"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/standin/devstack"
 )
@@ -63,7 +64,34 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer stack.Close()
-	return m.Run()
+	code := m.Run()
+	if code == 0 && flag.Lookup("test.run").Value.String() == "" { // all tests ran
+		code = rights()
+	}
+	return code
+}
+
+// rights holds the roles of the deployment, which ARM enforces here, against all that the tests made the app ask: nothing was refused for want of a right,
+// and no right was given in vain.
+func rights() (code int) {
+	needless := map[string]bool{}
+	for _, action := range slices.Concat(infra.Actions(infra.Operator), infra.Actions(infra.Reader)) {
+		needless[action] = true
+	}
+	delete(needless, "Microsoft.ApiManagement/locations/operationsStatuses/read") // where newer api-versions show operations; not served here
+	for _, r := range stack.ARM.Requests() {
+		delete(needless, r.Verb.Action())
+		there := !slices.ContainsFunc(fleet, func(i devstack.Instance) bool { return i.Name == r.Service && (i.Absent || i.Deleted) })
+		if r.Status == http.StatusForbidden && there { // what is not there has no role
+			fmt.Fprintln(os.Stderr, "--- FAIL: the roles of infra/ do not let the app", r.Method, r.Path)
+			code = 1
+		}
+	}
+	for action := range needless {
+		fmt.Fprintln(os.Stderr, "--- FAIL: the roles of infra/ grant in vain", action)
+		code = 1
+	}
+	return code
 }
 
 // logLines keeps what the handler wrote.

@@ -1,9 +1,10 @@
 // Command stagezip packs a staged folder into a zip that can be deployed: `stagezip FOLDER FILE`. The same content gives the same bytes, and the
-// executable bit is kept.
+// executable bit is kept. `stagezip -unpack FILE FOLDER` is the way back.
 package main
 
 import (
 	"archive/zip"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,11 +14,17 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: stagezip FOLDER FILE")
+	var err error
+	switch args := os.Args[1:]; {
+	case len(args) == 2:
+		err = pack(args[0], args[1])
+	case len(args) == 3 && args[0] == "-unpack":
+		err = unpack(args[1], args[2])
+	default:
+		fmt.Fprintln(os.Stderr, "usage: stagezip FOLDER FILE | stagezip -unpack FILE FOLDER")
 		os.Exit(2)
 	}
-	if err := pack(os.Args[1], os.Args[2]); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "stagezip:", err)
 		os.Exit(1)
 	}
@@ -75,4 +82,39 @@ func add(z *zip.Writer, folder, path string) error {
 	}
 	_, err = io.Copy(w, in)
 	return err
+}
+
+func unpack(file, folder string) error {
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		if err := extract(f, folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func extract(f *zip.File, folder string) error {
+	if !filepath.IsLocal(f.Name) {
+		return fmt.Errorf("%q leads out of the folder", f.Name)
+	}
+	path := filepath.Join(folder, filepath.FromSlash(f.Name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	in, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, f.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }

@@ -42,6 +42,9 @@ var actions = map[Verb]string{
 	ReadGroup: "Microsoft.Resources/subscriptions/resourceGroups/read",
 }
 
+// Action is what a caller must be allowed to do for a request; empty: nothing.
+func (v Verb) Action() string { return actions[v] }
+
 // routes are what may follow a service's id, and the method.
 var routes = map[string]Verb{"GET": Read, "PUT": Write, "PATCH": Write, "DELETE": Delete, "POST backup": Backup, "POST restore": Restore, "GET workspaces": ListWorkspaces}
 
