@@ -26,6 +26,7 @@ type list struct {
 		Properties struct {
 			ServiceID string `json:"serviceId"` // of a deleted service
 		} `json:"properties"`
+		permission
 	} `json:"value"` // nil: no list
 	Count    int    `json:"count"` // over all pages; not every list has it
 	NextLink string `json:"nextLink"`

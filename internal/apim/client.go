@@ -87,9 +87,7 @@ func New(o Options) (*Client, error) {
 // straight is a transport that follows no redirect: net/http would take the token along to another port or a subdomain of the host.
 func straight(t policy.Transporter) policy.Transporter {
 	if t == nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second} // finds dead connections, as azcore's own does
-		t = &http.Client{Transport: transport}
+		t = &http.Client{Transport: Transport()}
 	}
 	if client, ok := t.(*http.Client); ok {
 		direct := *client
@@ -97,6 +95,13 @@ func straight(t policy.Transporter) policy.Transporter {
 		return &direct
 	}
 	return t
+}
+
+// Transport is the way to ARM that a Client takes by itself, for somebody who puts something before it.
+func Transport() http.RoundTripper {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second} // finds dead connections, as azcore's own does
+	return transport
 }
 
 // Trusts tells whether a Location leads to the configured endpoint: same scheme, host and port, no user information, and a form that

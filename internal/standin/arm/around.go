@@ -19,8 +19,9 @@ type deleted struct {
 const purgedAfter = 48 * time.Hour // documented
 
 var (
-	groupPath   = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+/resourceGroups/([^/]+))$`)
-	deletedPath = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/providers/Microsoft\.ApiManagement/deletedservices$`)
+	groupPath       = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+/resourceGroups/([^/]+))$`)
+	permissionsPath = regexp.MustCompile(`(?i)^(/subscriptions/.+)/providers/Microsoft\.Authorization/permissions$`)
+	deletedPath     = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/providers/Microsoft\.ApiManagement/deletedservices$`)
 )
 
 // around reads a path that is not below a service; false: it is another one.
@@ -30,6 +31,10 @@ func (c *call) around(path string) bool {
 	}
 	if m := groupPath.FindStringSubmatch(path); m != nil {
 		c.verb, c.id, c.group = ReadGroup, m[1], m[2]
+		return true
+	}
+	if m := permissionsPath.FindStringSubmatch(path); m != nil {
+		c.verb, c.id = ListPermissions, m[1]
 		return true
 	}
 	if m := deletedPath.FindStringSubmatch(path); m != nil {
@@ -50,6 +55,24 @@ func (s *Server) readGroup(c *call) *Error {
 		}
 	}
 	return frontDoor(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '%s' could not be found.", c.group)
+}
+
+// listPermissions lists what the caller may do in a scope, a permission for each role assignment.
+func (s *Server) listPermissions(c *call) *Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	grants := s.cfg.Grants
+	if grants == nil {
+		grants = []Grant{{Scope: c.id, Actions: []string{"*"}}}
+	}
+	list := []any{}
+	for _, g := range grants {
+		if g.reaches(c.id) {
+			list = append(list, map[string]any{"actions": g.Actions, "notActions": []string{}, "dataActions": []string{}, "notDataActions": []string{}})
+		}
+	}
+	c.send(http.StatusOK, map[string]any{"value": list})
+	return nil
 }
 
 // listDeleted lists the services of a subscription that can be brought back.

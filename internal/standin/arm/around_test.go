@@ -328,3 +328,28 @@ func TestAGatewayAnswersWhileItsServiceIsThereAndNotFaulted(t *testing.T) {
 		t.Errorf("logged %+v", r)
 	}
 }
+
+func TestPermissionsAreThoseOfTheGrantsInTheScope(t *testing.T) {
+	b := newBench(t, func(c *arm.Config) { c.Services[0].MinAPIVersion = "2024-05-01" })
+	list := "/providers/Microsoft.Authorization/permissions?api-version=2022-04-01"
+	for _, scope := range []string{subscription, west} {
+		if got := b.do("GET", scope+list, ""); got.status != 200 || !strings.Contains(got.raw, `"actions":["*"]`) {
+			t.Errorf("without grants: %d %s", got.status, got.raw)
+		}
+	}
+	own := arm.Grant{Scope: west, Actions: []string{"Microsoft.ApiManagement/service/read"}}
+	b.srv.Change(func(c *arm.Config) { c.Grants = []arm.Grant{own} })
+	b.want(b.do("GET", west+list, ""), 403, "AuthorizationFailed")
+	b.srv.Change(func(c *arm.Config) {
+		c.Grants = []arm.Grant{own, {Scope: subscription, Actions: []string{"Microsoft.Authorization/*"}}}
+	})
+	if got := b.do("GET", west+list, ""); got.status != 200 || !strings.Contains(got.raw, own.Actions[0]) || !strings.Contains(got.raw, "Microsoft.Authorization/*") {
+		t.Errorf("on the instance: %d %s", got.status, got.raw)
+	}
+	if got := b.do("GET", subscription+list, ""); got.status != 200 || strings.Contains(got.raw, own.Actions[0]) {
+		t.Errorf("on the subscription: %d %s", got.status, got.raw)
+	}
+	if last := b.srv.Requests()[len(b.srv.Requests())-1]; last.Verb != arm.ListPermissions || last.Verb.Action() != "Microsoft.Authorization/permissions/read" {
+		t.Errorf("%+v", last)
+	}
+}

@@ -1,5 +1,5 @@
 // Package arm stands in for the part of Azure Resource Manager that backs up and restores API Management: services, backup, restore and the
-// polls of both, and what is looked at around them: resource groups, workspaces, soft-deleted services; and, beside ARM, for the status
+// polls of both, and what is looked at around them: resource groups, workspaces, soft-deleted services, the caller's permissions; and, beside ARM, for the status
 // address of the gateways. It checks bearer tokens and actions, keeps time by the clock it is given, and reads and writes real blobs.
 //
 // Recorded, and held to the recordings by tests: the empty 202 with Location and Retry-After; the forms of Location (2014-02-14 below
@@ -13,7 +13,7 @@
 // MethodNotAllowedInPricingTier (azure-api-management-devops-resource-kit#849, of lists in Consumption Azure/apiops#686); the refusal of an
 // old api-version (vscode-apimanagement#343).
 //
-// Documented: 401, AuthorizationFailed, expiry after 30 days, that a restore leaves the settings of its target alone; the status address and
+// Documented: 401, AuthorizationFailed, the list of permissions, expiry after 30 days, that a restore leaves the settings of its target alone; the status address and
 // its 200; by the 2024-05-01 swagger the lists of workspaces and of deleted services, with their 48 hours, and the fields of user-assigned
 // identities, certificates, virtual network and additional locations.
 //

@@ -20,17 +20,18 @@ import (
 type Verb string
 
 const (
-	Read           Verb = "read" // GET of a service
-	Poll           Verb = "poll" // GET of an operation
-	Backup         Verb = "backup"
-	Restore        Verb = "restore"
-	Write          Verb = "write" // PUT and PATCH of a service
-	Delete         Verb = "delete"
-	ListWorkspaces Verb = "workspaces" // of a service
-	ListDeleted    Verb = "deleted"    // services of a subscription
-	ReadGroup      Verb = "group"      // GET of a resource group
-	Gateway        Verb = "gateway"    // GET from a service's gateway, see GatewayHandler
-	Other          Verb = "other"      // nothing that is served here
+	Read            Verb = "read" // GET of a service
+	Poll            Verb = "poll" // GET of an operation
+	Backup          Verb = "backup"
+	Restore         Verb = "restore"
+	Write           Verb = "write" // PUT and PATCH of a service
+	Delete          Verb = "delete"
+	ListWorkspaces  Verb = "workspaces"  // of a service
+	ListDeleted     Verb = "deleted"     // services of a subscription
+	ReadGroup       Verb = "group"       // GET of a resource group
+	ListPermissions Verb = "permissions" // of the caller, on a subscription, a group or an instance
+	Gateway         Verb = "gateway"     // GET from a service's gateway, see GatewayHandler
+	Other           Verb = "other"       // nothing that is served here
 )
 
 // actions are what a caller must be allowed to do.
@@ -39,7 +40,7 @@ var actions = map[Verb]string{
 	Backup: "Microsoft.ApiManagement/service/backup/action", Restore: "Microsoft.ApiManagement/service/restore/action",
 	Write: "Microsoft.ApiManagement/service/write", Delete: "Microsoft.ApiManagement/service/delete",
 	ListWorkspaces: "Microsoft.ApiManagement/service/workspaces/read", ListDeleted: "Microsoft.ApiManagement/deletedservices/read",
-	ReadGroup: "Microsoft.Resources/subscriptions/resourceGroups/read",
+	ReadGroup: "Microsoft.Resources/subscriptions/resourceGroups/read", ListPermissions: "Microsoft.Authorization/permissions/read",
 }
 
 // Action is what a caller must be allowed to do for a request; empty: nothing.
@@ -218,6 +219,8 @@ func (s *Server) serve(c *call) *Error {
 	switch {
 	case c.verb == Other:
 		return frontDoor(http.StatusNotFound, "InvalidResourceType", "The resource type could not be found in the namespace 'Microsoft.ApiManagement' for api version '%s'.", c.fullVersion)
+	case c.verb == ListPermissions: // not the instance's to answer
+		return s.listPermissions(c)
 	case c.version < minimum && !c.status:
 		return badRequest("InvalidApiVersionParameter", "API version query parameter is not specified or was specified incorrectly.  Supported versions: %s and later", minimum)
 	case c.verb == Poll:
