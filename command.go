@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"time"
 
+	"apim-dr/internal/apim"
 	"apim-dr/internal/cli"
 	"apim-dr/internal/config"
 	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
 	"apim-dr/internal/mask"
+	"apim-dr/internal/record"
 	"apim-dr/internal/store"
 )
 
@@ -26,7 +30,7 @@ func command(ctx context.Context, stop func(), args []string) int {
 	in, err := os.Stdin.Stat()
 	return cli.Run(ctx, args, cli.Options{
 		In: os.Stdin, Terminal: err == nil && in.Mode()&os.ModeCharDevice != 0, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
-		Who: cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), "somebody") + " at the command line", Direct: setUpDirect, Stamp: setUpStamp,
+		Who: cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), "somebody") + " at the command line", Direct: setUpDirect, Stamp: setUpStamp, Verify: setUpVerify,
 	})
 }
 
@@ -37,6 +41,49 @@ func setUpDirect(environ []string, log *slog.Logger) (cli.Setup, error) {
 		s.Engine.Store = store.Over(store.Memory(time.Now), store.Options{Vault: vault, Log: log})
 	}
 	return s, err
+}
+
+// setUpVerify is setUpDirect with a recorder on the way to ARM.
+func setUpVerify(environ []string, log *slog.Logger) (cli.Setup, error) {
+	s, vault, with, err := setUp(environ, log)
+	if err != nil {
+		return s, err
+	}
+	s.Recorder = newRecorder(with.Config, with.secrets)
+	arm, err := newARM(with.Config, with.login, &http.Client{Transport: s.Recorder}, with.secrets, log)
+	if err != nil {
+		return s, err
+	}
+	s.Fresh = func() engine.Store { return store.Over(store.Memory(time.Now), store.Options{Vault: vault, Log: log}) }
+	s.Engine.ARM, s.Engine.Store = arm, s.Fresh()
+	s.Lacks = func(ctx context.Context, scope string) ([]cli.Need, *dr.Error) {
+		var list []cli.Need
+		lacks, failure := arm.Lacks(ctx, scope)
+		for _, n := range lacks {
+			list = append(list, cli.Need(n))
+		}
+		return list, failure
+	}
+	return s, nil
+}
+
+// newRecorder knows the names of the fleet beforehand: an answer may tell one before any request does.
+func newRecorder(c config.Config, secrets *mask.Mask) *record.Recorder {
+	r := record.New(record.Options{Next: apim.Transport(), Endpoint: c.Cloud.ARM().Endpoint, Mask: secrets.Text, Now: time.Now})
+	for _, s := range c.Fleet.Services {
+		r.KnowID(s.ID)
+		for _, sec := range s.Secondaries {
+			r.KnowID(sec.ID)
+		}
+		if s.DrillInstance != nil {
+			r.KnowID(s.DrillInstance.ID)
+		}
+	}
+	for _, s := range c.Fleet.Storages {
+		r.Know(record.Account, s.Account)
+		r.Know(record.Container, s.Container)
+	}
+	return r
 }
 
 // setUpStamp works on the records of the stamp.
@@ -51,7 +98,8 @@ func setUpStamp(environ []string, log *slog.Logger) (cli.Setup, error) {
 
 type wired struct {
 	config.Config
-	login *login
+	login   *login
+	secrets *mask.Mask
 }
 
 func setUp(environ []string, log *slog.Logger, needs ...config.Part) (cli.Setup, *store.Vault, wired, error) {
@@ -64,9 +112,9 @@ func setUp(environ []string, log *slog.Logger, needs ...config.Part) (cli.Setup,
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err
 	}
-	with := wired{c, newLogin(credential)}
+	with := wired{c, newLogin(credential), secrets}
 	vault := newVault(c, with.login)
-	arm, err := newARM(c, with.login, secrets, log)
+	arm, err := newARM(c, with.login, nil, secrets, log)
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err
 	}

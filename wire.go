@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
 	"github.com/google/uuid"
 
@@ -39,7 +40,7 @@ func wire(c config.Config, secrets *mask.Mask, log *slog.Logger) (*handlers.App,
 	if err != nil {
 		return nil, nil, err
 	}
-	arm, err := newARM(c, credential, secrets, log)
+	arm, err := newARM(c, credential, nil, secrets, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -53,9 +54,10 @@ func newCredential(c config.Config, secrets *mask.Mask) (azcore.TokenCredential,
 	return secretive{credential, secrets}, err
 }
 
-func newARM(c config.Config, credential azcore.TokenCredential, secrets *mask.Mask, log *slog.Logger) (*apim.Client, error) {
+// newARM speaks to ARM by way of a transport; nil: its own.
+func newARM(c config.Config, credential azcore.TokenCredential, by policy.Transporter, secrets *mask.Mask, log *slog.Logger) (*apim.Client, error) {
 	return apim.New(apim.Options{
-		Endpoint: c.Cloud.ARM().Endpoint, Audience: c.Cloud.ARM().Audience, APIVersion: c.APIVersion, Credential: credential,
+		Endpoint: c.Cloud.ARM().Endpoint, Audience: c.Cloud.ARM().Audience, APIVersion: c.APIVersion, Credential: credential, Transport: by,
 		Access: accessOf(c), Now: time.Now, NewID: uuid.NewString, Mask: secrets.Text, Log: log,
 	})
 }

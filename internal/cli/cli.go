@@ -13,6 +13,7 @@ import (
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/record"
 )
 
 // Options is what the commands need of the process and of its wiring. All fields must be set.
@@ -22,8 +23,9 @@ type Options struct {
 	Out, Err io.Writer
 	Environ  []string // as os.Environ gives it
 	Who      string   // runs the command; kept with the operation
-	// Direct wires a Setup whose records live in this process only, Stamp one whose records are the stamp's. The error is the configuration's.
-	Direct, Stamp func(environ []string, log *slog.Logger) (Setup, error)
+	// Direct wires a Setup whose records live in this process only, Stamp one whose records are the stamp's, Verify one like Direct's that can be looked
+	// through. The error is the configuration's.
+	Direct, Stamp, Verify func(environ []string, log *slog.Logger) (Setup, error)
 }
 
 // Setup is what was wired from the configuration.
@@ -35,7 +37,15 @@ type Setup struct {
 	Login func(ctx context.Context) error
 	// Request is what would be sent to ARM for a leg.
 	Request func(leg dr.Leg, point string) (Request, *dr.Error)
+
+	// Of Verify only: what passes between here and ARM; what the login lacks on an instance or a subscription; and a store of records that is empty.
+	Recorder *record.Recorder
+	Lacks    func(ctx context.Context, scope string) ([]Need, *dr.Error)
+	Fresh    func() engine.Store
 }
+
+// Need is an action that the login lacks. Without tells what one goes without; empty: too much.
+type Need struct{ Action, Without string }
 
 // Storage is a container for backups, with its name in the fleet.
 type Storage struct {
@@ -88,6 +98,7 @@ func Run(ctx context.Context, args []string, o Options) int {
 	verbose := root.PersistentFlags().Bool("verbose", false, "log every step")
 	o.addFailover(root, verbose)
 	o.addCatalog(root, verbose)
+	o.addVerify(root, verbose)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return OK

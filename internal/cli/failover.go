@@ -204,12 +204,15 @@ func (f *failover) follow(ctx context.Context, e *engine.Engine, bus *direct.Bus
 		printResult(f.Out, result)
 	}
 	kept := f.roles(roles, result)
-	status := map[dr.Outcome]int{dr.Succeeded: OK, dr.Rejected: Refused, dr.Failed: Failed, dr.Unknown: Unknown}[op.Outcome]
 	var ending error
-	if status != OK {
+	if status := status(op.Outcome); status != OK {
 		ending = end(status, "")
 	}
 	return f.ends(document{Plan: answer.Plan, Result: &result, RolesKept: &kept}, ending)
+}
+
+func status(o dr.Outcome) int {
+	return map[dr.Outcome]int{dr.Succeeded: OK, dr.Rejected: Refused, dr.Failed: Failed, dr.Unknown: Unknown}[o]
 }
 
 // document is what --output json prints.

@@ -44,7 +44,8 @@ var (
 type rig struct {
 	t       *testing.T
 	setup   Setup
-	environ []string // that Direct got
+	options apim.Options // of the ARM client
+	environ []string     // that Direct got
 	vault   *memstore.Store
 	in      string
 	person  bool // sits at a terminal
@@ -57,9 +58,10 @@ type rig struct {
 	state   map[string]string // provisioningState, where it is not Succeeded
 	ends    time.Time         // when ARM's work ends
 	takes   time.Duration
-	refuses string   // ARM's answer to a restore
-	fails   string   // how ARM's work ends, where it fails
-	bodies  []string // that were POSTed
+	refuses string            // ARM's answer to a restore
+	fails   string            // how ARM's work ends, where it fails
+	bodies  []string          // that were POSTed
+	lists   map[string]string // of permissions, by the end of their scope's id; others are of all actions. An error's code: refused
 	onPost  func()
 }
 
@@ -67,12 +69,13 @@ func newRig(t *testing.T) *rig {
 	time.Sleep(time.Until(t0)) // a bubble begins in 2000
 	vault := memstore.New(time.Now)
 	r := &rig{t: t, vault: vault, ctx: t.Context(), dead: map[string]bool{}, state: map[string]string{}, takes: 14*time.Minute + 30*time.Second}
-	arm, err := apim.New(apim.Options{
+	r.options = apim.Options{
 		Endpoint: azure, Audience: azure, Credential: token{}, Transport: r, Now: time.Now, NewID: func() string { return "id" }, Mask: mask.New(theKey).Text,
 		Access: func(string) (apim.Access, error) {
 			return apim.Access{Mode: apim.AccessKey, Key: func() string { return theKey }, Variable: "BACKUP_KEY"}, nil
 		},
-	})
+	}
+	arm, err := apim.New(r.options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +136,7 @@ func (r *rig) run(args ...string) (out, err string, status int) {
 	}
 	status = Run(r.ctx, args, Options{
 		In: strings.NewReader(r.in), Terminal: r.person, Out: outputs[0], Err: outputs[1], Environ: []string{"FLEET=theirs", "BACKUP_KEY=" + theKey}, Who: "ann",
-		Direct: wire, Stamp: wire,
+		Direct: wire, Stamp: wire, Verify: r.recorded,
 	})
 	if all := stdout.String() + stderr.String(); strings.Contains(all, theKey) {
 		r.t.Errorf("the key was printed:\n%s", all)
@@ -192,6 +195,8 @@ func (r *rig) Do(req *http.Request) (*http.Response, error) {
 		}
 		r.ends = time.Now().Add(r.takes)
 		return answer(202, "", "Location", strings.Replace(aLocation, "contoso-us", name, 1), "Retry-After", "60"), nil
+	case strings.HasSuffix(req.URL.Path, "/Microsoft.Authorization/permissions"):
+		return r.permissions(strings.TrimSuffix(req.URL.Path, "/providers/Microsoft.Authorization/permissions")), nil
 	case below == "workspaces":
 		return answer(200, `{"value":[],"count":0}`), nil
 	case name == "":
@@ -209,6 +214,21 @@ func (r *rig) Do(req *http.Request) (*http.Response, error) {
 	}
 	return answer(200, fmt.Sprintf(`{"type":"Microsoft.ApiManagement/service","location":"North Europe","sku":{"name":"Developer","capacity":1},
 		"properties":{"provisioningState":%q,"gatewayUrl":"https://%s.azure-api.net"}}`, state, name)), nil
+}
+
+func (r *rig) permissions(scope string) *http.Response {
+	for end, list := range r.lists {
+		switch {
+		case !strings.HasSuffix(scope, end):
+		case !strings.HasPrefix(list, "{"):
+			refused := problem(list, "The client 'ann@contoso.com' has no authorization over scope '"+scope+"'.")
+			refused.StatusCode = http.StatusForbidden
+			return refused
+		default:
+			return answer(200, `{"value":[`+list+`]}`)
+		}
+	}
+	return answer(200, `{"value":[{"actions":["*"],"notActions":[]}]}`)
 }
 
 func (r *rig) backedUp(ctx context.Context, body []byte) {
