@@ -12,7 +12,7 @@ OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,:
 # Packages without goroutines, and long walks, are tested without the race detector, which would only slow them down; internal/engine with it, too.
 PURE     := ./internal/dr ./internal/engine ./internal/model
 
-.PHONY: help run demo demo-region-loss test model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy azurite stage tools clean
+.PHONY: help run demo demo-region-loss test model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy verify-azure azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,14 @@ package-test: package $(AZURITE)/node_modules/.installed ## the package twice, b
 
 deploy: ## deploy dist/apim-dr.zip: RG= and NAME=, or DEPLOYMENT= for all its apps; with az, func or azd (TOOL=); ZIP= another package
 	@RG='$(RG)' NAME='$(NAME)' APPS='$(APPS)' DEPLOYMENT='$(DEPLOYMENT)' TOOL='$(TOOL)' ZIP='$(ZIP)' bash infra/deploy.sh
+
+verify-azure: tools ## try permissions, storage and one backup against your Azure, with az login (VERIFY='--fleet fleet.json --service NAME'; all flags: VERIFY=--help)
+	@[ -n "$(VERIFY)$$FLEET$$FLEET_FILE" ] || { \
+		echo "make verify-azure: no fleet. Say where it is, and which instance is backed up (docs/verify.md):" >&2; \
+		echo "  make verify-azure VERIFY='--fleet fleet.json --service contoso-eu --record contoso.json'" >&2; exit 1; }
+	@[ -n "$$CREDENTIAL" ] || command -v az >/dev/null || { \
+		echo 'make verify-azure: az is missing. Install the Azure CLI and log in (az login), or set CREDENTIAL (docs/configuration.md)' >&2; exit 1; }
+	@go run . verify $(VERIFY)
 
 stage: tools ## build the handler and stage it as the Functions host wants it: dist/app
 	@echo 'building (the first time about a minute)' >&2

@@ -200,7 +200,7 @@ func (v *verify) keep(file *os.File) error {
 		return fmt.Errorf("the recording was not written whole: %w", err)
 	}
 	v.told.Recording = file.Name()
-	fmt.Fprintf(v.say, "\n%s holds the %d requests to ARM and their answers; names, ids and secrets are replaced. Read it. If you find nothing in it that others must not see,\n"+
-		"please open an issue with it and with what stands above: nobody has run this against Azure before you.\n", file.Name(), n)
+	fmt.Fprintf(v.say, "\n%s holds the %d requests to ARM and their answers; names, ids and secrets are replaced. Read it. If there is nothing in it that\n"+
+		"others must not see, please open an issue with it and the list above (not the steps: they have your names). Nobody has run this against Azure before you.\n", file.Name(), n)
 	return nil
 }

@@ -34,77 +34,101 @@ const (
 	backupAccount = "contosodrbackups"
 )
 
-// There is no Functions host, no Service Bus and no state storage here: only ARM, the backups, and a person with az.
-func TestTheBinaryFailsOverWithTheLoginOfAzAndTheBackupsAlone(t *testing.T) {
-	t.Parallel()
-	exe := filepath.Join(t.TempDir(), "apim-dr")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", exe, "apim-dr").CombinedOutput(); err != nil {
+// hand is a person's: the built binary with az, ARM and the storage of the backups, and nothing else.
+type hand struct {
+	arm     *arm.Server
+	armURL  string
+	token   string
+	blobs   *azurite.Server
+	vault   *azblob.Client
+	backups dr.Storage
+	environ []string
+	exe     string
+}
+
+// byHand builds the binary, with a fake az, and starts ARM with instances of these names. There is no Functions host, no Service Bus and no state storage.
+func byHand(t *testing.T, change func(*arm.Config), names ...string) *hand {
+	t.Helper()
+	h := &hand{exe: filepath.Join(t.TempDir(), "apim-dr"), backups: dr.Storage{Account: backupAccount, Container: devstack.BackupContainer}}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", h.exe, "apim-dr").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	blobs, err := azurite.Start(t.Context(), azurite.Options{Accounts: backupAccount + ":" + azurite.Key})
-	if err != nil {
+	var err error
+	if h.blobs, err = azurite.Start(t.Context(), azurite.Options{Accounts: backupAccount + ":" + azurite.Key}); err != nil {
 		t.Fatal(err)
 	}
-	defer blobs.Close()
-	backups := dr.Storage{Account: backupAccount, Container: devstack.BackupContainer}
-	vault, err := azblob.NewClientFromConnectionString(blobs.ConnectionString(backups.Account, azurite.Key), nil)
-	if err != nil {
+	t.Cleanup(func() { h.blobs.Close() })
+	if h.vault, err = azblob.NewClientFromConnectionString(h.blobs.ConnectionString(h.backups.Account, azurite.Key), nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{backups.Container, devstack.StateContainer} {
-		if _, err := vault.CreateContainer(t.Context(), name, nil); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := h.vault.CreateContainer(t.Context(), h.backups.Container, nil); err != nil {
+		t.Fatal(err)
 	}
 	tokens := identity.New([]byte("contoso"), time.Now)
+	cfg := arm.Config{
+		Now: time.Now, Tokens: tokens, Audience: audience, BackupDuration: 1500 * time.Millisecond, RestoreDuration: 1500 * time.Millisecond, RetryAfter: time.Second,
+		Accounts: map[string]arm.Account{h.backups.Account: {Endpoint: h.blobs.BlobEndpoint(h.backups.Account), Key: azurite.Key}}, Groups: map[string]string{},
+	}
 	gateway := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer gateway.Close()
-	primary, target := devstack.ResourceID("contoso-eu"), devstack.ResourceID("contoso-us")
-	azure, err := arm.New(arm.Config{
-		Now: time.Now, Tokens: tokens, Audience: audience, RestoreDuration: 1500 * time.Millisecond, RetryAfter: time.Second,
-		Services: []arm.Service{{ID: primary, Location: "West Europe", SKU: "Developer", Capacity: 1, Content: "of contoso-eu"},
-			{ID: target, Location: "North Europe", SKU: "Developer", Capacity: 1, GatewayURL: gateway.URL}},
-		Accounts: map[string]arm.Account{backups.Account: {Endpoint: blobs.BlobEndpoint(backups.Account), Key: azurite.Key}},
-	})
-	if err != nil {
+	t.Cleanup(gateway.Close)
+	for _, name := range names {
+		cfg.Services = append(cfg.Services, arm.Service{ID: devstack.ResourceID(name), Location: "North Europe", SKU: "Developer", Capacity: 1, Content: "of " + name, GatewayURL: gateway.URL})
+		cfg.Groups["rg-"+name] = "northeurope"
+	}
+	change(&cfg)
+	if h.arm, err = arm.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(azure)
-	defer server.Close()
-	accessToken, _ := tokens.Issue(audience, "ann")
+	server := httptest.NewServer(h.arm)
+	t.Cleanup(server.Close)
+	h.armURL = server.URL
+	h.token, _ = tokens.Issue(audience, "ann")
 	dir := t.TempDir()
-	az := fmt.Sprintf("#!/bin/sh\necho '{\"accessToken\":\"%s\",\"expires_on\":%d}'\n", accessToken, time.Now().Add(time.Hour).Unix())
+	az := fmt.Sprintf("#!/bin/sh\necho '{\"accessToken\":\"%s\",\"expires_on\":%d}'\n", h.token, time.Now().Add(time.Hour).Unix())
 	if err := os.WriteFile(filepath.Join(dir, "az"), []byte(az), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	environ := []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "ARM_ENDPOINT=" + server.URL, "ARM_AUDIENCE=" + audience, "BACKUP_KEY=" + azurite.Key,
-		"BLOB_ENDPOINT=http://" + blobs.Addr() + "/{account}", "STATE_STORAGE=" + blobs.ConnectionString(backups.Account, azurite.Key)}
-	run := func(args ...string) (string, int) {
-		cmd := exec.CommandContext(t.Context(), exe, args...)
-		cmd.Env = environ
-		out, err := cmd.CombinedOutput()
-		if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		return string(out), cmd.ProcessState.ExitCode()
+	h.environ = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "ARM_ENDPOINT=" + server.URL, "ARM_AUDIENCE=" + audience, "BACKUP_KEY=" + azurite.Key,
+		"BLOB_ENDPOINT=http://" + h.blobs.Addr() + "/{account}"}
+	return h
+}
+
+func (h *hand) run(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), h.exe, args...)
+	cmd.Env = h.environ
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
 	}
-	fleet := []string{"--primary-id", primary, "--target-id", target, "--storage", backups.Account + "/" + backups.Container, "--access", "storageKey:BACKUP_KEY"}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func TestTheBinaryFailsOverWithTheLoginOfAzAndTheBackupsAlone(t *testing.T) {
+	t.Parallel()
+	h := byHand(t, func(*arm.Config) {}, "contoso-eu", "contoso-us")
+	primary, target := devstack.ResourceID("contoso-eu"), devstack.ResourceID("contoso-us")
+	fleet := []string{"--primary-id", primary, "--target-id", target, "--storage", h.backups.Account + "/" + h.backups.Container, "--access", "storageKey:BACKUP_KEY"}
 	failover := append([]string{"failover", "--direct"}, fleet...)
 
-	point := leftBehind(t, server.URL, login(accessToken), vault.ServiceClient(), primary, backups)
-	if out, status := run(append(failover, "--dry-run")...); status != 0 || !strings.Contains(out, point) {
+	point := leftBehind(t, h.armURL, login(h.token), h.vault.ServiceClient(), primary, h.backups)
+	if out, status := h.run(t, append(failover, "--dry-run")...); status != 0 || !strings.Contains(out, point) {
 		t.Fatalf("dry run: status %d\n%s", status, out)
 	}
-	out, status := run(append(failover, "--confirm", "contoso-us")...)
-	if status != 0 || azure.Content("contoso-us") != "of contoso-eu" || !strings.Contains(out, gateway.URL+" answers 200") || !strings.Contains(out, "contoso-us is the active instance") {
-		t.Errorf("status %d, contoso-us holds %q\n%s", status, azure.Content("contoso-us"), out)
+	out, status := h.run(t, append(failover, "--confirm", "contoso-us")...)
+	if status != 0 || h.arm.Content("contoso-us") != "of contoso-eu" || !strings.Contains(out, " answers 200") || !strings.Contains(out, "contoso-us is the active instance") {
+		t.Errorf("status %d, contoso-us holds %q\n%s", status, h.arm.Content("contoso-us"), out)
 	}
-	if out, status = run(append(failover, "--confirm", "contoso-us")...); status != 2 || !strings.Contains(out, "contoso-us is the active instance of the pair") {
+	if out, status = h.run(t, append(failover, "--confirm", "contoso-us")...); status != 2 || !strings.Contains(out, "contoso-us is the active instance of the pair") {
 		t.Errorf("the second time: status %d\n%s", status, out)
 	}
-	environ = append(environ, `FLEET={"storages":{"north":{"account":"`+backups.Account+`","container":"`+backups.Container+`","access":"storageKey","keyVariable":"BACKUP_KEY"}},
+	if _, err := h.vault.CreateContainer(t.Context(), devstack.StateContainer, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.environ = append(h.environ, "STATE_STORAGE="+h.blobs.ConnectionString(h.backups.Account, azurite.Key),
+		`FLEET={"storages":{"north":{"account":"`+h.backups.Account+`","container":"`+h.backups.Container+`","access":"storageKey","keyVariable":"BACKUP_KEY"}},
 		"plans":{"nightly":{"storage":"north"}},"services":[{"id":"`+primary+`","plan":"nightly","secondaries":[{"id":"`+target+`"}]}]}`)
-	if out, status = run("catalog", "rebuild"); status != 0 || !blobExists(t, vault, devstack.StateContainer, "recovery-points/contoso-eu/"+point+".json") || !blobExists(t, vault, devstack.StateContainer, "pairs/contoso-eu~7Econtoso-us") {
+	if out, status = h.run(t, "catalog", "rebuild"); status != 0 || !blobExists(t, h.vault, devstack.StateContainer, "recovery-points/contoso-eu/"+point+".json") || !blobExists(t, h.vault, devstack.StateContainer, "pairs/contoso-eu~7Econtoso-us") {
 		t.Errorf("catalog rebuild: status %d\n%s", status, out)
 	}
 }

@@ -48,7 +48,8 @@ func (n *names) headers(h http.Header) map[string]string {
 			}
 		case "etag":
 			kept[name] = n.of(etag, strings.Trim(value, `"`))
-		case "content-length", "x-ms-ratelimit-remaining-subscription-reads", "x-ms-ratelimit-remaining-subscription-writes":
+		case "content-length", "x-ms-ratelimit-remaining-subscription-global-reads", "x-ms-ratelimit-remaining-subscription-global-writes",
+			"x-ms-ratelimit-remaining-subscription-reads", "x-ms-ratelimit-remaining-subscription-writes":
 			kept[name] = n.only(value, numberShape)
 		case "content-type":
 			kept[name] = n.only(strings.ToLower(value), mediaShape)
@@ -165,7 +166,7 @@ func (n *names) text(parent, key, v string) string {
 			return v
 		}
 		return n.only(v, actionShape)
-	case "startTime", "endTime", "createdAtUtc":
+	case "startTime", "endTime":
 		return n.only(v, momentShape)
 	case "etag":
 		return n.of(etag, strings.Trim(v, `"`))

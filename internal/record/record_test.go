@@ -279,7 +279,9 @@ func TestTheRecordingsLoseTheirNamesAndKeepTheirForm(t *testing.T) {
 		}
 		back := r.Exchanges()
 		for i, x := range list {
-			form := func(text string) string { return fmt.Sprint(strings.Count(text, "/"), strings.Contains(text, "//op"), strings.Contains(text, "%3D")) }
+			form := func(text string) string {
+				return fmt.Sprint(strings.Count(text, "/"), strings.Contains(text, "//op"), strings.Contains(text, "%3D"))
+			}
 			if b := back[i]; b.Status != x.Status || form(b.URL) != form(x.URL) || b.ResponseHeaders["retry-after"] != x.ResponseHeaders["retry-after"] ||
 				form(b.ResponseHeaders["location"]) != form(x.ResponseHeaders["location"]) || b.Date != x.ResponseHeaders["date"] {
 				t.Errorf("%s %d: %+v", filepath.Base(file), i, b)
