@@ -106,10 +106,10 @@ deploy: ## deploy dist/apim-dr.zip: RG= and NAME=, or DEPLOYMENT= for all its ap
 	@RG='$(RG)' NAME='$(NAME)' APPS='$(APPS)' DEPLOYMENT='$(DEPLOYMENT)' TOOL='$(TOOL)' ZIP='$(ZIP)' bash infra/deploy.sh
 
 verify-azure: tools ## try permissions, storage and one backup against your Azure, with az login (VERIFY='--fleet fleet.json --service NAME'; all flags: VERIFY=--help)
-	@[ -n "$(VERIFY)$$FLEET$$FLEET_FILE" ] || { \
+	@[ -n "$(VERIFY)$${FLEET-}$${FLEET_FILE-}" ] || { \
 		echo "make verify-azure: no fleet. Say where it is, and which instance is backed up (docs/verify.md):" >&2; \
 		echo "  make verify-azure VERIFY='--fleet fleet.json --service contoso-eu --record contoso.json'" >&2; exit 1; }
-	@[ -n "$$CREDENTIAL" ] || command -v az >/dev/null || { \
+	@[ -n "$${CREDENTIAL-}" ] || command -v az >/dev/null || { \
 		echo 'make verify-azure: az is missing. Install the Azure CLI and log in (az login), or set CREDENTIAL (docs/configuration.md)' >&2; exit 1; }
 	@go run . verify $(VERIFY)
 
