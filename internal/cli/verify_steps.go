@@ -75,20 +75,12 @@ func (v *verify) storage(ctx context.Context) error {
 	v.begin("Storage")
 	e := v.engine
 	containers := e.Fleet.Backups(v.service.Name)
-	own := containers[0]
-	there, err := e.Vault.Exists(ctx, own)
-	if err == nil && !there {
-		err = errors.New("the container does not exist: create it")
-	}
-	if err != nil {
-		v.found(dr.Fail, place(own), "%v", err)
-		return end(Refused, "Refused: the container for the backups of %s cannot be used. Your login needs Storage Blob Data Contributor there. Nothing was begun.", v.service.Name)
-	}
+	var err error
 	for i, got := range read(ctx, e, containers, e.Fleet.Around(v.service.Name)...) {
 		switch {
 		case got.err != nil && i == 0:
-			v.found(dr.Fail, place(own), "%v", got.err)
-			err = end(Refused, "Refused: what lies beside the backups of %s cannot be read. Your login needs Storage Blob Data Contributor there. Nothing was begun.", v.service.Name)
+			v.found(dr.Fail, place(got.storage), "%v", got.err)
+			err = end(Refused, "Refused: the container for the backups of %s cannot be read. Your login needs Storage Blob Data Contributor there. Nothing was begun.", v.service.Name)
 		case got.err != nil:
 			v.found(dr.Warn, place(got.storage), "not read: %v", got.err)
 		default:

@@ -144,9 +144,9 @@ func TestWhatTellsWhoseItIsStandsNowhere(t *testing.T) {
 	for i, secret := range slices.Concat(all, forms(service), forms(storageKey), forms(account)) {
 		quoted, _ := json.Marshal(secret)
 		in := func(format string) string { return strings.ReplaceAll(format, "%", string(quoted)) }
-		word, _ := json.Marshal("The client '" + secret + "' over scope '" + instance + "' or \"" + secret + "\" [" + secret + "] (value: " + secret + ") user=" + secret + ", " + secret + ": " + base + "?sig=" + secret + ".")
-		body := in(`{"id":%,"name":%,"type":%,"location":%,"etag":%,"status":%,"tags":{%:%},%:%,"zones":[%],"identity":{"type":%,"principalId":%,"userAssignedIdentities":{%:{"clientId":%}}},
-			"sku":{"name":%,"capacity":1,%:%},"properties":{"provisioningState":%,"targetProvisioningState":%,"gatewayUrl":%,"publisherEmail":%,"publicIPAddresses":[%],"customProperties":{%:%},
+		word, _ := json.Marshal("Group 'fabrikam' in [fabrikam]: the client '" + secret + "' over scope '" + instance + "' or \"" + secret + "\" [" + secret + "] (value: " + secret + ") user=" + secret + ", " + secret + ": " + base + "?sig=" + secret + ".")
+		body := in(`{"id":%,"name":%,"type":%,"location":%,"etag":%,"status":%,"tags":{%:%,"fabrikam":"fabrikam"},%:%,"zones":[%],"identity":{"type":%,"principalId":%,"userAssignedIdentities":{%:{"clientId":%},"fabrikam":{"name":"fabrikam"}}},
+			"sku":{"name":%,"capacity":1,%:%},"properties":{"provisioningState":%,"targetProvisioningState":%,"gatewayUrl":%,"publisherEmail":%,"publicIPAddresses":[%],"customProperties":{%:%,"fabrikam":["fabrikam"]},
 			"hostnameConfigurations":[{"hostName":%}],"apiVersionConstraint":{"minApiVersion":%},"createdAtUtc":%,%:%},"value":[%,{"id":%,"name":%,"properties":{"serviceId":%,%:%},"actions":[%],"notActions":[%]}],"nextLink":%,
 			"error":{"code":%,"message":`) + string(word) + in(`,"target":%,"details":[{"code":%,"message":%,"additionalInfo":[{"info":%}]}],"innerError":{%:%}}}`)
 		if !json.Valid([]byte(body)) {
@@ -223,6 +223,16 @@ func TestDifferentNamesStayDifferentAndEqualOnesEqual(t *testing.T) {
 	}
 	r.Know(Group, "service") // a name that is a word of ours
 	if got := ask("/subscriptions/x/resourceGroups/service/providers/Microsoft.ApiManagement/service/service"); !strings.HasSuffix(got, "/resourceGroups/group-2/providers/Microsoft.ApiManagement/service/service-3") {
+		t.Error(got)
+	}
+}
+
+func TestAShortNameCountsOnlyWhereItStandsAlone(t *testing.T) {
+	r := recorder()
+	r.Know(Group, "dev")
+	r.pass(t, "GET", azure+instance, "", reply(400, `{"sku":{"name":"Developer"},"error":{"code":"X","message":"The developer of dev, /subscriptions/x/resourceGroups/DEV."}}`))
+	got := r.text(t)
+	if !strings.Contains(got, `"Developer"`) || !strings.Contains(got, `The developer of group-2, /subscriptions/00000000-0000-0000-0000-000000000002/resourceGroups/group-2.`) {
 		t.Error(got)
 	}
 }
