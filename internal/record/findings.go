@@ -92,7 +92,10 @@ func content(x Exchange) string {
 		if e := inner(b); e["code"] != nil {
 			return fmt.Sprintf("the error %v: %v", e["code"], e["message"])
 		}
-		if state := state(b); state != "" {
+		switch state := state(b); {
+		case state != "" && b["type"] == "Microsoft.ApiManagement/service":
+			return "the instance, " + state
+		case state != "":
 			return "a body that says " + state
 		}
 		return "a body without a state"
@@ -158,32 +161,38 @@ func form(location string) string {
 
 // polled tells how often an operation was asked for, how long that took, and whether the answers could be read.
 func polled(s *started) string {
-	var waiting, refused int
-	var waits, forms []string
-	add := func(list []string, text string) []string {
-		if !slices.Contains(list, text) {
-			list = append(list, text)
+	var order, waits, forms []string
+	n, refused := map[string]int{}, 0
+	add := func(list *[]string, text string) {
+		if !slices.Contains(*list, text) {
+			*list = append(*list, text)
 		}
-		return list
 	}
-	for _, p := range s.polls {
-		switch {
-		case p.Status == http.StatusAccepted:
-			waiting++
-			waits = add(waits, retry(p))
-		case p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden, p.Status == http.StatusNotFound:
-			refused++
+	for i, p := range s.polls {
+		status := fmt.Sprint(p.Status)
+		if p.Status == 0 {
+			status = "nothing"
+		}
+		add(&order, status)
+		if n[status]++; i+1 < len(s.polls) {
+			add(&waits, retry(p))
 		}
 		if at := p.ResponseHeaders["location"]; at != "" {
-			forms = add(forms, form(at))
+			add(&forms, form(at))
+		}
+		if p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden || p.Status == http.StatusNotFound {
+			refused++
 		}
 	}
-	text := fmt.Sprintf("%d polls, %d of them 202", len(s.polls), waiting)
-	if waiting > 0 {
+	for i, status := range order {
+		order[i] = fmt.Sprintf("%d got %s", n[status], status)
+	}
+	text := fmt.Sprintf("%d polls, %s", len(s.polls), strings.Join(order, ", "))
+	if len(waits) > 0 {
 		text += " (" + strings.Join(waits, "; ") + ")"
 	}
 	if took, ok := between(s.post, s.polls[len(s.polls)-1]); ok {
-		text += fmt.Sprintf(", %s from the POST to the last answer", took)
+		text += fmt.Sprintf("; %s from the POST to the last answer", took)
 	}
 	if len(forms) > 0 {
 		text += "; their Locations: " + strings.Join(forms, " / ")

@@ -196,8 +196,8 @@ func TestWhatMattersStays(t *testing.T) {
 	found := strings.Join(r.Findings(), "\n")
 	for _, text := range []string{
 		"backup: the POST got 202 with an empty body, Retry-After 60", "backup: its Location is of the form operationresults, double slash, without an Azure-AsyncOperation",
-		"backup: 2 polls, 1 of them 202 (Retry-After 60)", "their Locations: operationresults, single slash; the operation's results could be read",
-		"backup: the last answer was 200 with a body that says provisioningState Succeeded", "never showed Updating; it showed HTTP 409 (1), HTTP 400 (1)",
+		"backup: 2 polls, 1 got 202, 1 got 200 (Retry-After 60)", "their Locations: operationresults, single slash; the operation's results could be read",
+		"backup: the last answer was 200 with the instance, provisioningState Succeeded", "never showed Updating; it showed HTTP 409 (1), HTTP 400 (1)",
 	} {
 		if !strings.Contains(found, text) {
 			t.Errorf("no %q in\n%s", text, found)
@@ -331,4 +331,30 @@ func TestLongAndBrokenAnswersAreBoundedAndReachTheCaller(t *testing.T) {
 	if found := strings.Join(r.Findings(), "\n"); len(r.Exchanges()) != maxExchanges || !strings.Contains(found, "2 requests more") {
 		t.Errorf("%d exchanges, %s", len(r.Exchanges()), found)
 	}
+}
+
+// The style of newer operations, and refusals: what a run in Azure may show.
+func TestFindingsOfWhatNobodyHasSeenYet(t *testing.T) {
+	r := recorder()
+	location := azure + "/subscriptions/" + subscription + "/providers/Microsoft.ApiManagement/locations/westeurope/operationsStatuses/" + tenant + "?api-version=2024-05-01&t=1&c=2&s=" + signature + "&h=4"
+	post := func(next transport) {
+		r.pass(t, "POST", azure+instance+"/backup?api-version=2024-05-01", "{}", next)
+	}
+	post(reply(202, "{}", "Location", location, "Azure-AsyncOperation", location))
+	r.pass(t, "GET", azure+instance+"?api-version=2024-05-01", "", reply(200, `{"properties":{"provisioningState":"Updating"}}`))
+	r.pass(t, "GET", location, "", reply(200, `{"status":"InProgress"}`, "Retry-After", "20"))
+	r.pass(t, "GET", location, "", reply(403, `{"error":{"code":"AuthorizationFailed","message":"no"}}`))
+	r.pass(t, "GET", location, "", reply(200, `{"status":"Succeeded"}`))
+	post(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
+	found := strings.Join(r.Findings(), "\n")
+	for _, text := range []string{
+		"the POST got 202 with a body without a state, no Retry-After", "of the form operationsStatuses, single slash, signed, beside an Azure-AsyncOperation",
+		"3 polls, 2 got 200, 1 got 403 (Retry-After 20; no Retry-After); 0s from the POST", "refused 1 times", "the last answer was 200 with a body that says status Succeeded",
+		"the instance showed Updating (1)", "backup: the POST got no answer", "no Location came with it", "it was not polled", "nobody looked at the instance meanwhile",
+	} {
+		if !strings.Contains(found, text) {
+			t.Errorf("no %q in\n%s", text, found)
+		}
+	}
+	clean(t, found)
 }
