@@ -43,16 +43,12 @@ type hand struct {
 	vault   *azblob.Client
 	backups dr.Storage
 	environ []string
-	exe     string
 }
 
-// byHand builds the binary, with a fake az, and starts ARM with instances of these names. There is no Functions host, no Service Bus and no state storage.
+// byHand starts ARM with instances of these names, and has a fake az. There is no Functions host, no Service Bus and no state storage.
 func byHand(t *testing.T, change func(*arm.Config), names ...string) *hand {
 	t.Helper()
-	h := &hand{exe: filepath.Join(t.TempDir(), "apim-dr"), backups: dr.Storage{Account: backupAccount, Container: devstack.BackupContainer}}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", h.exe, "apim-dr").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	h := &hand{backups: dr.Storage{Account: backupAccount, Container: devstack.BackupContainer}}
 	var err error
 	if h.blobs, err = azurite.Start(t.Context(), azurite.Options{Accounts: backupAccount + ":" + azurite.Key}); err != nil {
 		t.Fatal(err)
@@ -95,7 +91,7 @@ func byHand(t *testing.T, change func(*arm.Config), names ...string) *hand {
 
 func (h *hand) run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), h.exe, args...)
+	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Env = h.environ
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {

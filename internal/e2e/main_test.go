@@ -29,6 +29,8 @@ import (
 var (
 	stack *devstack.Stack
 	lines = &logLines{}
+	// binary is the staged app's, for tests that run it as a person does.
+	binary string
 )
 
 // The tests mostly wait for the stack. The flag -parallel wins.
@@ -47,6 +49,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	app := filepath.Join(dir, "app")
+	binary = filepath.Join(app, "apim-dr")
 	if err := devstack.Stage(app); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
