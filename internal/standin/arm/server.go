@@ -29,6 +29,7 @@ const (
 	ListWorkspaces Verb = "workspaces" // of a service
 	ListDeleted    Verb = "deleted"    // services of a subscription
 	ReadGroup      Verb = "group"      // GET of a resource group
+	Reports        Verb = "reports"    // GET of a service's report
 	Gateway        Verb = "gateway"    // GET from a service's gateway, see GatewayHandler
 	Other          Verb = "other"      // nothing that is served here
 )
@@ -40,6 +41,9 @@ var actions = map[Verb]string{
 	Write: "Microsoft.ApiManagement/service/write", Delete: "Microsoft.ApiManagement/service/delete",
 	ListWorkspaces: "Microsoft.ApiManagement/service/workspaces/read", ListDeleted: "Microsoft.ApiManagement/deletedservices/read",
 	ReadGroup: "Microsoft.Resources/subscriptions/resourceGroups/read",
+	// Azure permissions for Integration (MicrosoftDocs/azure-docs, role-based-access-control/permissions/integration.md, February 2026), which also
+	// lists Microsoft.ApiManagement/reports/read, of no path that the swagger has.
+	Reports: "Microsoft.ApiManagement/service/reports/read",
 }
 
 // Action is what a caller must be allowed to do for a request; empty: nothing.
@@ -80,6 +84,7 @@ type call struct {
 	id, group, service   string // from the path; id is what the action is over
 	verb                 Verb
 	operation            string // id, of a poll
+	report               string // name, of a report
 	status               bool   // a poll whose answer has the state in its body
 	version, fullVersion string // api-version without and with "-preview"
 	sent                 int    // status sent, 0: none
@@ -137,6 +142,8 @@ func (c *call) route() {
 		c.status = kind == "backup/operations" || kind == "restore/operations"
 		if c.status || kind == "operationresults" || kind == "backup/operationresults" || kind == "restore/operationresults" {
 			c.verb, c.operation = Poll, rest[n-1]
+		} else if name, ok := reports[strings.ToLower(rest[n-1])]; ok && kind == "reports" {
+			c.verb, c.report = Reports, name
 		}
 	} else if v, ok := routes[strings.TrimSpace(c.r.Method+" "+strings.ToLower(strings.Join(rest, "/")))]; ok {
 		c.verb = v
@@ -168,7 +175,6 @@ func (s *Server) admit(c *call) *Error {
 		audience = "https://management.azure.com"
 	}
 	err := s.cfg.Tokens.Verify(token, audience)
-	action := actions[c.verb]
 	switch {
 	case errors.Is(err, identity.ErrMissing):
 		return c.challenge("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
@@ -178,12 +184,14 @@ func (s *Server) admit(c *call) *Error {
 		return c.challenge("InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience or resource.")
 	case err != nil:
 		return c.challenge("InvalidAuthenticationToken", "The access token is invalid.")
+	}
+	claims, _ := s.cfg.Tokens.Parse(token)
+	switch action := actions[c.verb]; {
 	case c.fullVersion == "" && !c.status: // recorded: 2014's Azure-AsyncOperation has none
 		return frontDoor(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	case c.fullVersion != "" && !apiVersion.MatchString(c.fullVersion):
 		return frontDoor(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid.", c.fullVersion)
 	case c.verb != Other && !s.cfg.allows(action, c.id):
-		claims, _ := s.cfg.Tokens.Parse(token)
 		return frontDoor(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
 			claims.AppID, claims.ObjectID, action, c.id)
 	}
@@ -236,6 +244,8 @@ func (s *Server) serve(c *call) *Error {
 		return s.remove(c, v)
 	case c.verb == ListWorkspaces:
 		return s.listWorkspaces(c, v)
+	case c.verb == Reports:
+		return s.report(c, v)
 	case c.verb != Read:
 		return s.backupOrRestore(c, v)
 	}
@@ -269,8 +279,11 @@ func (c *call) send(status int, body map[string]any) {
 	}
 }
 
-// base is the address under which the client reached us.
-func (c *call) base() string {
+// base is what begins the addresses in an answer. The caller holds s.mu.
+func (s *Server) base(c *call) string {
+	if s.cfg.BaseURL != "" {
+		return s.cfg.BaseURL
+	}
 	if c.r.TLS != nil || c.r.URL.Scheme == "https" {
 		return "https://" + c.r.Host
 	}
