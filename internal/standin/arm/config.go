@@ -36,6 +36,8 @@ type Config struct {
 	DoubleSlash  bool          // the double slash of 2016 to 2020 in later api-versions too
 	VisibleAfter time.Duration // from the 202 to the service showing "Updating"
 	ResultsLive  time.Duration // from the end of an operation to 404 for its results; 0: for ever
+	// Reads and Writes (and as much again for deletes) throttle requests, as ReadBucket and WriteBucket do; zero: none is refused.
+	Reads, Writes Bucket
 	// Records are what the reports show, ReportPage of them a page; 0: all, or as many as $top asks for.
 	Records    []ReportRecord
 	ReportPage int
@@ -100,7 +102,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil || cfg.Tokens == nil {
 		return nil, errors.New("arm: Config.Now and Config.Tokens are needed")
 	}
-	s := &Server{cfg: cfg, services: map[string]*service{}, gone: map[string]deleted{}, failNext: map[failKey]*Error{}}
+	s := &Server{cfg: cfg, services: map[string]*service{}, gone: map[string]deleted{}, failNext: map[failKey]*Error{}, levels: map[[3]string]*level{}}
 	for _, d := range cfg.Services {
 		v, err := newService(d, cfg.Now())
 		if err != nil {

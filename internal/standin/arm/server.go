@@ -72,6 +72,7 @@ type Server struct {
 	requests   []Request
 	faults     []*Fault
 	failNext   map[failKey]*Error
+	levels     map[[3]string]*level // by kind of request, subscription and principal; "" is all of them
 	seq        int
 }
 
@@ -83,6 +84,7 @@ type call struct {
 	body                 []byte
 	id, group, service   string // from the path; id is what the action is over
 	verb                 Verb
+	subscription         string // from the path, in lower case
 	operation            string // id, of a poll
 	report               string // name, of a report
 	status               bool   // a poll whose answer has the state in its body
@@ -129,6 +131,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *call) route() {
 	c.verb = Other
 	p := strings.FieldsFunc(c.r.URL.Path, func(r rune) bool { return r == '/' })
+	if len(p) > 1 {
+		c.subscription = strings.ToLower(p[1])
+	}
 	if c.around("/" + strings.Join(p, "/")) {
 		return
 	}
@@ -152,7 +157,8 @@ func (c *call) route() {
 
 var apiVersion = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 
-// admit sets the headers that every answer has and checks what Resource Manager checks itself: token, api-version, action.
+// admit sets the headers that every answer has and checks what Resource Manager checks itself: token, throttling, api-version,
+// action.
 func (s *Server) admit(c *call) *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,11 +167,6 @@ func (s *Server) admit(c *call) *Error {
 	h.Set("Date", s.cfg.Now().UTC().Format(http.TimeFormat))
 	h.Set("X-Ms-Request-Id", uuid("request", s.seq, s.cfg.Now().UnixNano()))
 	h.Set("X-Ms-Correlation-Request-Id", h.Get("X-Ms-Request-Id"))
-	if c.r.Method == http.MethodGet { // what is left is not counted
-		h.Set("X-Ms-Ratelimit-Remaining-Subscription-Reads", "11999")
-	} else {
-		h.Set("X-Ms-Ratelimit-Remaining-Subscription-Writes", "1199")
-	}
 	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
@@ -186,6 +187,9 @@ func (s *Server) admit(c *call) *Error {
 		return c.challenge("InvalidAuthenticationToken", "The access token is invalid.")
 	}
 	claims, _ := s.cfg.Tokens.Parse(token)
+	if e := s.throttle(c, claims.ObjectID); e != nil {
+		return e
+	}
 	switch action := actions[c.verb]; {
 	case c.fullVersion == "" && !c.status: // recorded: 2014's Azure-AsyncOperation has none
 		return frontDoor(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
