@@ -116,6 +116,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e = frontDoor(f.Status, f.Code, "%s", f.Message)
 		e.retryAfter = f.RetryAfter
 	}
+	if f.Answer != nil {
+		e = f.Answer
+	}
 	if e == nil && f.Drop != DropBefore {
 		e = s.serve(c)
 	}
@@ -262,6 +265,9 @@ func (s *Server) serve(c *call) *Error {
 }
 
 func (c *call) fail(e *Error) {
+	if e.frontDoor { // recorded with ResourceNotFound
+		c.w.Header().Set("X-Ms-Failure-Cause", "gateway")
+	}
 	if e.retryAfter > 0 {
 		c.w.Header().Set("Retry-After", seconds(e.retryAfter))
 	}
