@@ -54,10 +54,11 @@ func TestTheCountsAreTheFormulas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := meter(t, app, f)
+			each := pass(f.services, f.secondaries, f.drills)
 			if f.unguarded {
-				m.fire("Watchdog") // it notes the plan, once
-				m.quiet()
-				m.last = m.Bill()
+				each = plus(each, times(f.services, passUnguarded))
+				m.fire("Watchdog")
+				m.holds("the first pass", plus(each, firstPass))
 			} else {
 				m.fire("BackupSchedule")
 				m.holds("the night", plus(perNight, times(f.services, perBackup), times(m.polls(), perPoll), times(f.secondaries, perStandby), times(f.syncs, perSync)))
@@ -71,14 +72,10 @@ func TestTheCountsAreTheFormulas(t *testing.T) {
 				m.read(f.services)
 				m.holds("a subscriber", times(f.services, perSubscriber))
 			}
-			hour := times(passesPerHour, pass(f.services, f.secondaries, f.drills))
-			if f.unguarded {
-				hour = plus(hour, times(passesPerHour*f.services, passUnguarded))
-			}
 			for range passesPerHour {
 				m.fire("Watchdog")
 			}
-			m.holds("an hour at rest", hour)
+			m.holds("an hour at rest", times(passesPerHour, each))
 		})
 	}
 }

@@ -65,7 +65,8 @@ var (
 	passService   = counts{"state read": 1}
 	passSecondary = counts{"state read": 2, "backups read": 1}
 	passDrill     = counts{"state read": 1}
-	passUnguarded = counts{"log": 1} // a service that is not protected
+	passUnguarded = counts{"log": 1}                          // a service that is not protected
+	firstPass     = counts{"state read": 1, "state write": 1} // of a stamp that never backed up: it notes the plan
 )
 
 const (
