@@ -2,7 +2,6 @@ package devstack
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"net/http/httputil"
@@ -41,7 +40,7 @@ func newMeter() *meter {
 	return &meter{bill: Bill{Executions: map[string]int{}, Blobs: map[Transaction]int{}}}
 }
 
-// Bill tells what was counted since the stamp was first started; Options.Meter must have been set.
+// Bill tells what was counted since the stamp was started with Options.Meter.
 func (s *Stamp) Bill() Bill {
 	s.meter.mu.Lock()
 	defer s.meter.mu.Unlock()
@@ -125,9 +124,6 @@ func billed(r *http.Request) Transaction {
 
 // serveMeter puts the meter before Azurite.
 func (s *Stamp) serveMeter(ctx context.Context) error {
-	if s.o.Keep {
-		return errors.New("a stamp that is started again cannot be metered: its bus would begin to count anew")
-	}
 	l, at, err := s.cloud.listen(ctx)
 	if err != nil {
 		return err

@@ -62,6 +62,9 @@ func (c *Cloud) StartStamp(ctx context.Context, o Options) (*Stamp, error) {
 		stateAccount: stateAccount + o.Name, backupsAccount: backupsAccount + o.Name,
 	}
 	if o.Meter {
+		if o.Keep {
+			return nil, errors.New("a stamp that may be started again cannot be metered: its bus would begin to count anew")
+		}
 		s.meter = newMeter()
 	}
 	err := s.settle()
