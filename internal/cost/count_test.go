@@ -3,6 +3,7 @@ package cost
 import (
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -41,11 +42,16 @@ func around(i devstack.Instance) []devstack.Instance {
 	return []devstack.Instance{i, {Name: "s", Unlisted: true}, {Name: "d", Unlisted: true}}
 }
 
+// The tests mostly wait for their stacks. The flag -parallel wins.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
 // Nothing was billed by Azure: these are the counts of the local stack.
 func TestTheCountsAreTheFormulas(t *testing.T) {
-	if err := flag.Set("test.parallel", "6"); err != nil { // they mostly wait
-		t.Fatal(err)
-	}
 	app := filepath.Join(t.TempDir(), "app")
 	if err := devstack.Stage(app); err != nil {
 		t.Fatal(err)
