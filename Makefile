@@ -31,8 +31,8 @@ demo-region-loss: stage $(AZURITE)/node_modules/.installed ## two stamps: one is
 
 test: tools $(AZURITE)/node_modules/.installed ## all tests, with the race detector where there are goroutines
 	go test -timeout 4m $(PURE)
-	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(chaos|dr|e2e|model|secrets|upgrade)$$')
-	go test -race -timeout 6m -count=1 -p 1 ./internal/e2e ./internal/secrets ./internal/chaos # they build the app themselves, which Go's test cache does not see
+	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(chaos|cost|dr|e2e|model|secrets|upgrade)$$')
+	go test -race -timeout 6m -count=1 -p 1 ./internal/e2e ./internal/secrets ./internal/chaos ./internal/cost # they build the app themselves, which Go's test cache does not see
 
 STATES ?= 3000000
 model: tools ## explore all states of the protocol with more faults than in make test: millions (STATES= at most, for each set of faults)
