@@ -132,11 +132,11 @@ func (f figures) transactions(n float64, a amounts) float64 {
 		a.sum("state read", "backups read")*f.of("read") + (a.sum("state other", "backups other")+f.of("leases of the host"))*f.of("other")) / 1e4
 }
 
-// logged are GB: our lines, the host's, what storage tells of each request for a backup, and metrics.
+// logged are GB: our lines, the host's, and what storage tells of each request for a backup.
 func (f figures) logged(n float64, a amounts) float64 {
 	bytes := a.sum("log")*(lineBytes+f.of("overhead of a log line")) + a.sum("execution")*f.of("the host's own of an execution") +
 		(a.sum("backups")+f.written(n))*f.of("log of a request for a backup")
-	return bytes/1e9 + f.of("metrics")
+	return bytes / 1e9
 }
 
 // usd writes an amount with cents where they matter, number a whole one.
