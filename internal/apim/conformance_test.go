@@ -73,9 +73,9 @@ var contract = []struct {
 	{"a Location that is not ARM's is not followed", func(t *testing.T, p place) {
 		c := p.client(t, func(o *apim.Options) { o.Transport = nowhere{t} })
 		scheme, host, _ := strings.Cut(p.endpoint, "://")
-		name, port, _ := strings.Cut(host, ":")
+		name, _, _ := strings.Cut(host, ":")
 		for _, l := range []string{
-			scheme + "://contoso.example" + p.instance + "/operationresults/1", scheme + "://" + name + ".contoso.example:" + port + "/x", p.endpoint + "@contoso.example/x",
+			scheme + "://contoso.example" + p.instance + "/operationresults/1", scheme + "://" + name + ".contoso.example" + host[len(name):] + "/x", p.endpoint + "@contoso.example/x",
 			p.endpoint[:len(p.endpoint)-1] + "/x", p.instance + "/operationresults/1", "//" + host + "/x", "",
 		} {
 			if a := c.Check(t.Context(), l); a.Verdict != dr.Refused || a.Error == nil || a.Error.Code != "UntrustedLocation" || a.Location != "" {
