@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -8,8 +9,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
@@ -44,10 +48,11 @@ func live(t *testing.T, needs map[string]string) bool {
 // before is written to, and nothing of it deleted.
 func azure(t *testing.T, endpoint string) place {
 	t.Helper()
-	credential, err := azidentity.NewAzureCLICredential(nil)
+	az, err := azidentity.NewAzureCLICredential(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	credential := &kept{TokenCredential: az}
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		t.Fatalf("AZURE_LIVE_STORAGE: %v", err)
@@ -66,4 +71,22 @@ func azure(t *testing.T, endpoint string) place {
 	_, _ = rand.Read(run[:])
 	name, _, _ := strings.Cut(u.Hostname(), ".")
 	return place{name: name, containers: "apimdr-live-" + hex.EncodeToString(run[:]), state: client, backups: client}
+}
+
+// kept keeps a token of the one scope that it is asked for: az takes a second to get one, and every test has clients of its own, each of which
+// would ask within the 4 s of its first try.
+type kept struct {
+	azcore.TokenCredential
+
+	mu    sync.Mutex
+	token azcore.AccessToken
+}
+
+func (k *kept) GetToken(ctx context.Context, o policy.TokenRequestOptions) (_ azcore.AccessToken, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if time.Until(k.token.ExpiresOn) < 5*time.Minute {
+		k.token, err = k.TokenCredential.GetToken(ctx, o)
+	}
+	return k.token, err
 }
