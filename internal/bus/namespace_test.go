@@ -24,9 +24,8 @@ import (
 
 const (
 	source = "/apim-dr/contoso-north"
-	late   = 30 * time.Second // how long something may take that Service Bus has accepted
+	soon   = 30 * time.Second // how long something may take that Service Bus has accepted
 	quiet  = 5 * time.Second  // how long nothing more may come
-	skew   = 5 * time.Second  // between our clock and Azure's
 )
 
 // suite is the trace id of all messages of the suite, in every run: by it a run knows what an earlier one has left behind and may take away.
@@ -36,8 +35,10 @@ var suite = "00-" + hex.EncodeToString([]byte("apim-dr-livetest")) + "-"
 type place struct {
 	*bus.Bus // the adapter
 	t        *testing.T
-	prefix   string // of the names of the entities
-	trace    string // traceparent of what this test sends, and of nothing else
+	prefix   string        // of the names of the entities
+	trace    string        // traceparent of what this test sends, and of nothing else
+	skew     time.Duration // between our clock and the namespace's, at most
+	came     time.Time     // when the last message came that was wanted
 
 	open   func(prefix string) *bus.Bus // another adapter, for entities whose names begin otherwise
 	wrong  func() *bus.Bus              // one with a key that is not the namespace's
@@ -89,7 +90,7 @@ func trial(t *testing.T, p place, test func(*place)) {
 	p.t, p.trace = t, suite+hex.EncodeToString(span[:])+"-01"
 	p.Bus = p.open(p.prefix)
 	defer func() { // no t.Cleanup: a bubble must be left without goroutines
-		ctx, cancel := context.WithTimeout(context.Background(), late)
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
 		defer cancel()
 		p.Bus.Close(ctx)
 		_ = p.client.Close(ctx)
@@ -182,7 +183,7 @@ func azure(t *testing.T, access, prefix string) environment {
 	must(t, client.Close(t.Context()))
 	return func(t *testing.T, test func(*place)) {
 		trial(t, place{
-			prefix: prefix, client: connect(t),
+			prefix: prefix, client: connect(t), skew: 5 * time.Second,
 			open: func(prefix string) *bus.Bus {
 				if keyed {
 					return adapter(t, prefix)(bus.FromConnectionString(access, options(t, nil)))
@@ -199,7 +200,7 @@ func azure(t *testing.T, access, prefix string) environment {
 // onlyOurs looks through an entity, without locking anything, for messages that others have sent.
 func onlyOurs(t *testing.T, client *azservicebus.Client, entity, subscription string, o *azservicebus.ReceiverOptions) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*late)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*soon)
 	defer cancel()
 	receiver := receiverOf(t, client, entity, subscription, o)
 	defer receiver.Close(ctx)
