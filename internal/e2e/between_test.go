@@ -183,7 +183,7 @@ func TestAbandoning(t *testing.T) {
 		waits(t, op.ID, "the service is Updating")
 		ask[operation](t, "/api/operations/"+op.ID+"/abandon", `{"reason":"test"}`, http.StatusOK)
 		op, _ = ends(t, op.ID, "rejected", "Abandoned")
-		if op.Error.Message != "abandoned by http before ARM had taken on the restore of "+standby(service) {
+		if op.Error.Message != "abandoned by http before ARM had taken on the restore of "+standby(service)+" (test)" {
 			t.Errorf("%+v", op.Error)
 		}
 		untouched(t, standby(service))
@@ -194,7 +194,7 @@ func TestAbandoning(t *testing.T) {
 		"/api/operations/nonsense/abandon":                               http.StatusNotFound,
 		"/api/services/contoso-asia/rearm":                               http.StatusNotFound,
 	} {
-		body := `{}`
+		body := `{"reason":"test"}`
 		if strings.HasSuffix(route, "rearm") {
 			body = `{"active":"contoso-asia"}`
 		}
