@@ -12,7 +12,7 @@ OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,:
 # Packages without goroutines, and long walks, are tested without the race detector, which would only slow them down; internal/engine with it, too.
 PURE     := ./internal/dr ./internal/engine ./internal/model
 
-.PHONY: help run demo demo-region-loss test model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy verify-azure azurite stage tools clean
+.PHONY: help run demo demo-region-loss test test-live model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy verify-azure azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,16 @@ demo-region-loss: stage $(AZURITE)/node_modules/.installed ## two stamps: one is
 
 test: tools $(AZURITE)/node_modules/.installed ## all tests, with the race detector where there are goroutines
 	go test -timeout 4m $(PURE)
-	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(chaos|dr|e2e|model|secrets|upgrade)$$')
-	go test -race -timeout 6m -count=1 -p 1 ./internal/e2e ./internal/secrets ./internal/chaos # they build the app themselves, which Go's test cache does not see
+	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(chaos|cost|dr|e2e|model|secrets|upgrade)$$')
+	go test -race -timeout 6m -count=1 -p 1 ./internal/e2e ./internal/secrets ./internal/chaos ./internal/cost # they build the app themselves, which Go's test cache does not see
+
+LIVE := AZURE_LIVE_SERVICE AZURE_LIVE_SERVICEBUS AZURE_LIVE_PREFIX AZURE_LIVE_STORAGE
+test-live: tools ## the suites of ARM client, bus and store against Azure, as whoever ran az login: docs/live.md says what they need, cost and leave
+	@missing=; for name in $(LIVE); do [ -n "$${!name:-}" ] || missing="$$missing $$name"; done; \
+	[ -z "$$missing" ] || { echo "make test-live: not set:$$missing (docs/live.md)" >&2; exit 1; }
+	@command -v az >/dev/null || { echo 'make test-live: az is missing: install the Azure CLI and run az login' >&2; exit 1; }
+	@[ -n "$${AZURE_LIVE_BACKUP:-}" ] || echo 'make test-live: NO BACKUP IS MADE, AZURE_LIVE_BACKUP=account/container is not set' >&2
+	AZURE_LIVE=1 go test -v -count=1 -timeout 6h -run 'KeepsTheContract$$' ./internal/apim ./internal/bus ./internal/store
 
 STATES ?= 3000000
 model: tools ## explore all states of the protocol with more faults than in make test: millions (STATES= at most, for each set of faults)

@@ -26,6 +26,9 @@ func TestTheREADMEHasEveryCallAndNoOther(t *testing.T) {
 		if f.HTTP != nil && !told[f.Pattern] {
 			t.Errorf("README.md lacks %s under Calls", f.Pattern)
 		}
+		if f.HTTP != nil && !regexp.MustCompile("(?m)^\\| `"+regexp.QuoteMeta(f.Pattern)+"[^|]* \\| `"+f.Name+"`, "+string(f.Role)+" \\|").MatchString(calls) {
+			t.Errorf("README.md does not name %s and %s beside %s", f.Name, f.Role, f.Pattern)
+		}
 		delete(told, f.Pattern)
 	}
 	for call := range told {

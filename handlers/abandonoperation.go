@@ -16,7 +16,10 @@ type abandonRequest struct {
 // abandonOperation gives an operation up and answers with it: its lock is free, and ARM may still be at work.
 func (a *App) abandonOperation(w http.ResponseWriter, r *http.Request) {
 	var body abandonRequest
-	if !read(w, r, &body, func(m *mistakes) { m.origin(r, body.origin) }) {
+	if !read(w, r, &body, func(m *mistakes) {
+		m.origin(r, body.origin)
+		m.reason(body.origin, "why it is given up")
+	}) {
 		return
 	}
 	id := r.PathValue("id")

@@ -24,13 +24,13 @@ func (r *recorder) Rearm(_ context.Context, r2 engine.RearmRequest) ([]dr.Pair, 
 	return []dr.Pair{dr.NewPair("contoso-eu", "contoso-us")}, r.note(fmt.Sprintf("rearm %s active %s suspended %v by %s: %s", r2.Service, r2.Active, r2.Suspended, r2.By, r2.Reason))
 }
 
-func (r *recorder) Hold(_ context.Context, r2 engine.HoldRequest) (dr.Held, error) {
+func (r *recorder) Hold(_ context.Context, r2 engine.HoldRequest) (engine.Holding, error) {
 	held := dr.Held{Service: r2.Service, Hold: dr.Hold{Until: r2.Until.UTC(), Reason: r2.Reason, By: r2.By}}
-	return held, r.note(held.String())
+	return engine.Holding{Held: held, Replaced: r.hold}, r.note(held.String())
 }
 
-func (r *recorder) Release(_ context.Context, service, by, reason string) error {
-	return r.note("release " + service + " by " + by + ": " + reason)
+func (r *recorder) Release(_ context.Context, service, by, reason string) (dr.Held, error) {
+	return dr.Held{Service: service, Hold: r.hold}, r.note("release " + service + " by " + by + ": " + reason)
 }
 
 func (r *recorder) Busy(_ context.Context, service string) (engine.Busy, error) {
@@ -85,7 +85,7 @@ func TestAnOperationIsAbandoned(t *testing.T) {
 		t.Errorf("calls %q", r.calls)
 	}
 	for err, want := range map[error]int{engine.ErrNotFound: 404, fmt.Errorf("wrapped: %w", engine.ErrEnded): 409, engine.ErrNewer: 500, errors.New("no route to host"): 503} {
-		if w := (&recorder{err: err}).post(path, `{}`); !isProblem(w, want) {
+		if w := (&recorder{err: err}).post(path, `{"reason":"why"}`); !isProblem(w, want) || want == 409 && !strings.Contains(w.Body.String(), "GET /api/operations/"+restoreID+" tells") {
 			t.Errorf("%v: %d %s", err, w.Code, w.Body)
 		}
 	}
@@ -93,7 +93,7 @@ func TestAnOperationIsAbandoned(t *testing.T) {
 		path, body string
 		status     int
 	}{
-		{path, `{"reason":"a\r\nb"}`, 400}, {path, `{"force":true}`, 400}, {path, ``, 400}, {"/api/operations/nonsense/abandon", `{}`, 404},
+		{path, `{"reason":"a\r\nb"}`, 400}, {path, `{"force":true}`, 400}, {path, ``, 400}, {path, `{}`, 400}, {"/api/operations/nonsense/abandon", `{"reason":"why"}`, 404},
 	} {
 		r := &recorder{}
 		if w := r.post(tc.path, tc.body); !isProblem(w, tc.status) || len(r.calls) > 0 {
@@ -151,6 +151,12 @@ func TestAnInstanceIsHeldAndReleased(t *testing.T) {
 	}
 	if want := []string{"contoso-eu is held until 2026-01-31T05:00:00Z by http: a release", "release contoso-eu by http: done"}; !slices.Equal(r.calls, want) {
 		t.Errorf("calls %q", r.calls)
+	}
+	r.hold = dr.Hold{Until: time.Date(2026, 1, 31, 4, 0, 0, 0, time.UTC), By: "bob", Reason: "another"}
+	for answered, w := range map[string]*httptest.ResponseRecorder{"replaced": r.call(http.MethodPut, hold, body), "ended": r.post(release, `{}`)} {
+		if m, _ := members(t, w)[answered].(map[string]any); w.Code != 200 || m["by"] != "bob" {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
 	}
 	for err, want := range map[error]int{&engine.Invalid{Field: "until", Detail: "is over"}: 400, engine.ErrUnknownService: 404, errors.New("no route to host"): 503} {
 		if w := (&recorder{err: err}).call(http.MethodPut, hold, body); !isProblem(w, want) {

@@ -52,7 +52,7 @@ func behind(r *recorder, method, target, body, header string) *httptest.Response
 func TestEachFunctionIsOpenToItsRoleAndThoseAbove(t *testing.T) {
 	bodies := map[string]string{ // what a call of it needs to get through
 		"StartBackup": `{"service":"a"}`, "StartRestore": `{"service":"a"}`, "StartFailover": `{"primary":"a"}`, "StartDrill": `{"service":"a"}`,
-		"AbandonOperation": `{}`, "RearmService": `{"active":"a"}`, "HoldService": `{"until":"2026-01-31T05:00:00Z","reason":"x"}`, "ReleaseService": `{}`,
+		"AbandonOperation": `{"reason":"x"}`, "RearmService": `{"active":"a"}`, "HoldService": `{"until":"2026-01-31T05:00:00Z","reason":"x"}`, "ReleaseService": `{}`,
 	}
 	lowest := map[string]principal.Role{
 		"StartBackup": principal.Operator, "StartRestore": principal.FailoverOperator, "StartFailover": principal.FailoverOperator, "StartDrill": principal.Operator,
@@ -105,7 +105,7 @@ func TestAbandoningARecoveryNeedsItsRole(t *testing.T) {
 	} {
 		tc.op.ID = restoreID
 		r := &recorder{op: tc.op, err: tc.err}
-		w := behind(r, http.MethodPost, "/api/operations/"+restoreID+"/abandon", `{}`, as("ann@contoso.com", annID, tc.role))
+		w := behind(r, http.MethodPost, "/api/operations/"+restoreID+"/abandon", `{"reason":"x"}`, as("ann@contoso.com", annID, tc.role))
 		if w.Code != tc.want || (len(r.calls) > 0) != (tc.want == 200) {
 			t.Errorf("%s of %s as %s: %d %s, calls %q", tc.op.Kind, tc.op.Trigger, tc.role, w.Code, w.Body, r.calls)
 		}

@@ -21,12 +21,10 @@ func (a *App) holdService(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &body, func(m *mistakes) {
 		m.name("name", name)
 		m.origin(r, body.origin)
-		if body.Reason == "" {
-			m.add("reason", "is missing; accepted: why nothing is to begin, in one line")
-		}
+		m.reason(body.origin, "why nothing is to begin")
 		var err error
 		if until, err = time.Parse(time.RFC3339, body.Until); err != nil {
-			m.add("until", "accepted: a time such as 2026-01-31T05:00:00Z")
+			m.add("until", "is missing or no time; accepted: one to come, such as "+a.Now().Add(2*time.Hour).UTC().Format(time.RFC3339))
 		}
 	}) {
 		return

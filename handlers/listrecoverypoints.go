@@ -16,7 +16,7 @@ func (a *App) listRecoveryPoints(w http.ResponseWriter, r *http.Request) {
 	service := r.URL.Query().Get("service")
 	var wrong mistakes
 	wrong.name("service", service)
-	if wrong.answer(w, r, customhandler.Problem{Title: queryIsWrong}) {
+	if wrong.answer(w, r, customhandler.Problem{Title: queryIsWrong, Detail: correct}) {
 		return
 	}
 	points, err := a.Engine.RecoveryPoints(r.Context(), service)

@@ -29,7 +29,8 @@ type recorder struct {
 	recovery engine.Recovery
 	asked    engine.RecoverRequest // the last one; of a backup its Request alone
 	points   []dr.RecoveryPoint
-	next     string // page of the list
+	next     string  // page of the list
+	hold     dr.Hold // in force
 }
 
 func (r *recorder) note(call string) error { r.calls = append(r.calls, call); return r.err }

@@ -69,7 +69,7 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	if len(after) > maxAfter || strings.ContainsFunc(after, unprintable) {
 		wrong = append(wrong, afterIsWrong)
 	}
-	if wrong.answer(w, r, customhandler.Problem{Title: queryIsWrong}) {
+	if wrong.answer(w, r, customhandler.Problem{Title: queryIsWrong, Detail: correct}) {
 		return
 	}
 	var ops []dr.Operation

@@ -38,7 +38,7 @@ func knownQuery(f Function) http.HandlerFunc {
 				wrong.add(name, "is given twice; give it once")
 			}
 		}
-		if !wrong.answer(w, r, customhandler.Problem{Title: queryIsWrong}) {
+		if !wrong.answer(w, r, customhandler.Problem{Title: queryIsWrong, Detail: correct}) {
 			f.HTTP(w, r)
 		}
 	}

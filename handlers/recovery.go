@@ -32,8 +32,19 @@ func (b commonBody) request(m *mistakes, kind dr.Kind, service string) engine.Re
 }
 
 type dryRunView struct {
-	DryRun bool    `json:"dryRun"`
-	Plan   dr.Plan `json:"plan"`
+	DryRun bool `json:"dryRun"`
+	// Passes: a call with confirm would be accepted as things are. BlockedBy: the checks that fail, which override does not name.
+	Passes    bool     `json:"passes"`
+	BlockedBy []string `json:"blockedBy,omitempty"`
+	Plan      dr.Plan  `json:"plan"`
+}
+
+func dryRun(plan dr.Plan) dryRunView {
+	v := dryRunView{DryRun: true, Passes: plan.Refusal() == nil, Plan: plan}
+	for _, c := range plan.Failing() {
+		v.BlockedBy = append(v.BlockedBy, c.Name)
+	}
+	return v
 }
 
 // startRecovery answers 202 with the operation, or 200 with the plan of a dry run. body is a pointer to its defaults.
@@ -50,9 +61,9 @@ func (a *App) startRecovery(w http.ResponseWriter, r *http.Request, route string
 	done, err := a.Engine.Recover(r.Context(), req)
 	switch {
 	case err != nil:
-		a.refuse(w, r, planned{err, done})
+		a.refuse(w, r, planned{err, done, req.Confirm})
 	case req.DryRun:
-		writeJSON(w, http.StatusOK, dryRunView{DryRun: true, Plan: done.Plan})
+		writeJSON(w, http.StatusOK, dryRun(done.Plan))
 	default:
 		accepted(w, done.Operation)
 	}

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
+	"time"
 
 	"apim-dr/internal/customhandler"
-	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 )
 
@@ -15,6 +16,7 @@ import (
 type planned struct {
 	error
 	engine.Recovery
+	Confirmed string // what the call names as overwritten
 }
 
 func (p planned) Unwrap() error { return p.error }
@@ -29,24 +31,24 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	errors.As(err, &found)
 	switch {
 	case errors.As(err, &invalid):
-		p = customhandler.Problem{Status: http.StatusBadRequest, Title: "The request is not valid", Detail: "Correct what errors names; nothing was started.",
+		p = customhandler.Problem{Status: http.StatusBadRequest, Title: "The request is not valid", Detail: correct,
 			Errors: []customhandler.FieldError{{Field: invalid.Field, Detail: invalid.Detail}}}
 	case errors.As(err, &refusal):
 		p = customhandler.Problem{Status: http.StatusConflict, Title: "Not possible as things are", Detail: refusal.Error()}
 	case errors.Is(err, engine.ErrUnconfirmed):
-		p = unconfirmed(found.Plan)
+		p = unconfirmed(found)
 	case errors.Is(err, engine.ErrRefused):
 		p = refused(found)
 	case errors.Is(err, engine.ErrEnded):
-		p = customhandler.Problem{Status: http.StatusConflict, Title: "The operation has ended already", Detail: "There is nothing to abandon; GET /api/operations/{id} tells how it ended."}
+		p = customhandler.Problem{Status: http.StatusConflict, Title: "The operation has ended already", Detail: "There is nothing to abandon; GET " + strings.TrimSuffix(r.URL.Path, "/abandon") + " tells how it ended."}
 	case errors.Is(err, engine.ErrUnknownService):
 		p = customhandler.Problem{Status: http.StatusNotFound, Title: "Unknown service", Detail: err.Error()}
 	case errors.Is(err, engine.ErrKeyReused):
 		p = customhandler.Problem{Status: http.StatusUnprocessableEntity, Title: "Idempotency-Key reused", Detail: err.Error() + ". Take a new key."}
 	case errors.Is(err, engine.ErrNotFound):
-		p = customhandler.Problem{Status: http.StatusNotFound, Title: "No such operation", Detail: "List the operations of a day with GET /api/operations?day=2026-01-31."}
+		p = customhandler.Problem{Status: http.StatusNotFound, Title: "No such operation", Detail: "List those of today with GET /api/operations, those of another day with ?day=" + a.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly) + "."}
 	case errors.Is(err, engine.ErrCursor):
-		p = customhandler.Problem{Status: http.StatusBadRequest, Title: queryIsWrong, Errors: []customhandler.FieldError{afterIsWrong}}
+		p = customhandler.Problem{Status: http.StatusBadRequest, Title: queryIsWrong, Detail: correct, Errors: []customhandler.FieldError{afterIsWrong}}
 	case errors.Is(err, engine.ErrNewer), errors.Is(err, engine.ErrUnreadable):
 		p = customhandler.Problem{Status: http.StatusInternalServerError, Title: "The record cannot be read", Detail: err.Error()}
 	default:
@@ -61,8 +63,12 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // unconfirmed shows what would be done, and which name says that it shall be.
-func unconfirmed(plan dr.Plan) customhandler.Problem {
-	detail := fmt.Sprintf("%s would be overwritten. If plan is what you want, send the same with \"confirm\":%[1]q; nothing was started.", plan.Target.Name)
+func unconfirmed(found planned) customhandler.Problem {
+	plan := found.Plan
+	detail := fmt.Sprintf("%s would be overwritten. If plan is what you want, send the same with \"confirm\":%[1]q; nothing was begun.", plan.Target.Name)
+	if found.Confirmed != "" {
+		detail = fmt.Sprintf("confirm names %q, but ", found.Confirmed) + detail
+	}
 	if why := plan.Refusal(); why != nil {
 		detail += " As things are that would be refused: " + why.Message
 	}

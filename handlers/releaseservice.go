@@ -1,13 +1,21 @@
 package handlers
 
-import "net/http"
+import (
+	"net/http"
+
+	"apim-dr/internal/dr"
+)
 
 // releaseRequest is the body of POST /api/services/{name}/release.
 type releaseRequest struct {
 	origin // logged
 }
 
-// releaseService ends a hold; it is right as well where there is none.
+type releaseView struct {
+	Ended dr.Held `json:"ended"`
+}
+
+// releaseService answers with the hold that it has ended, or 204 where there was none.
 func (a *App) releaseService(w http.ResponseWriter, r *http.Request) {
 	var body releaseRequest
 	name := r.PathValue("name")
@@ -17,9 +25,13 @@ func (a *App) releaseService(w http.ResponseWriter, r *http.Request) {
 	}) {
 		return
 	}
-	if err := a.Engine.Release(r.Context(), name, body.by(r), body.why()); err != nil {
+	ended, err := a.Engine.Release(r.Context(), name, body.by(r), body.why())
+	switch {
+	case err != nil:
 		a.refuse(w, r, err)
-		return
+	case ended.Until.IsZero():
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		writeJSON(w, http.StatusOK, releaseView{ended})
 	}
-	w.WriteHeader(http.StatusNoContent)
 }

@@ -24,6 +24,9 @@ const (
 	maxKey    = 255 // characters of an Idempotency-Key
 )
 
+// correct tells what to do about errors.
+const correct = "Correct what errors names; nothing was begun."
+
 // read decodes a body into body, a pointer to its defaults, and has check look at it. When it returns false it has answered.
 func read(w http.ResponseWriter, r *http.Request, body any, check func(*mistakes)) bool {
 	if p := customhandler.DecodeJSON(r, body); p != nil {
@@ -32,7 +35,7 @@ func read(w http.ResponseWriter, r *http.Request, body any, check func(*mistakes
 	}
 	var wrong mistakes
 	check(&wrong)
-	return !wrong.answer(w, r, customhandler.Problem{Title: "The request is not valid", Detail: "Correct what errors names; nothing was started."})
+	return !wrong.answer(w, r, customhandler.Problem{Title: "The request is not valid", Detail: correct})
 }
 
 // complete adds to what the body asks for where it comes from, and what tells a retry from another call: the same key on another route, or of somebody
@@ -49,11 +52,15 @@ func complete(req *engine.Request, r *http.Request, route string, o origin, body
 	}
 }
 
-// accepted answers with an operation that goes its own way from here on.
+// accepted answers with an operation that goes its own way from here on; 200 if it has ended, as that of a repeated Idempotency-Key may have.
 func accepted(w http.ResponseWriter, op dr.Operation) {
 	w.Header().Set("Location", "/api/operations/"+op.ID)
 	hint(w, op)
-	writeJSON(w, http.StatusAccepted, viewOf(op))
+	status := http.StatusAccepted
+	if op.Phase == dr.Done {
+		status = http.StatusOK
+	}
+	writeJSON(w, status, viewOf(op))
 }
 
 // idempotencyKey is "" when there is none. Of two the line break between them makes a mistake.
@@ -101,6 +108,13 @@ func (m *mistakes) origin(r *http.Request, o origin) {
 	m.line("requestedBy", o.RequestedBy, maxShort)
 	if _, known := caller(r); known && o.RequestedBy != "" {
 		m.add("requestedBy", "leave it out: your token tells who you are")
+	}
+}
+
+// reason asks for one where nobody else could tell later.
+func (m *mistakes) reason(o origin, what string) {
+	if o.Reason == "" {
+		m.add("reason", "is missing; accepted: "+what+", in one line")
 	}
 }
 

@@ -19,8 +19,8 @@ type Engine interface {
 	Recover(ctx context.Context, r engine.RecoverRequest) (engine.Recovery, error)
 	Abandon(ctx context.Context, id, by, reason string) (dr.Operation, error)
 	Rearm(ctx context.Context, r engine.RearmRequest) ([]dr.Pair, error)
-	Hold(ctx context.Context, r engine.HoldRequest) (dr.Held, error)
-	Release(ctx context.Context, service, by, reason string) error
+	Hold(ctx context.Context, r engine.HoldRequest) (engine.Holding, error)
+	Release(ctx context.Context, service, by, reason string) (dr.Held, error)
 	Busy(ctx context.Context, service string) (engine.Busy, error)
 	Status(ctx context.Context) (engine.Status, error)
 	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)

@@ -4,8 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"apim-dr/infra"
 )
 
 // deploy runs deploy.sh with these tools, which write down how they were called and in which folder, and no others of their kind.
@@ -78,5 +82,40 @@ func TestDeployUsesWhatIsInstalled(t *testing.T) {
 				t.Errorf("called %q, %v: %s", calls, err, said)
 			}
 		})
+	}
+}
+
+// docs/deploy.md tells each action and each alert, and no other.
+func TestTheDocumentHasEachActionAndAlert(t *testing.T) {
+	text, err := os.ReadFile("../docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := func(name string) string {
+		_, rest, _ := strings.Cut(string(text), "\n## "+name+"\n")
+		rest, _, _ = strings.Cut(rest, "\n## ")
+		return rest
+	}
+	var told, real []string
+	for _, m := range regexp.MustCompile("(?m)^\\| (operator|reader) \\| [^|]*\\| `([^`]+)` \\|").FindAllStringSubmatch(section("Roles"), -1) {
+		told = append(told, m[1]+" "+m[2])
+	}
+	for _, role := range []infra.Role{infra.Operator, infra.Reader} {
+		for _, action := range infra.Actions(role) {
+			real = append(real, string(role)+" "+action)
+		}
+	}
+	if slices.Sort(told); !slices.Equal(told, slices.Sorted(slices.Values(real))) {
+		t.Errorf("roles: told %q, real %q", told, real)
+	}
+	told, real = nil, nil
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| \\d ").FindAllStringSubmatch(section("Alerts"), -1) {
+		told = append(told, m[1])
+	}
+	for _, a := range infra.Alerts() {
+		real = append(real, a.Name)
+	}
+	if slices.Sort(told); !slices.Equal(told, slices.Sorted(slices.Values(real))) {
+		t.Errorf("alerts: told %q, real %q", told, real)
 	}
 }

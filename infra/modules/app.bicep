@@ -46,8 +46,6 @@ param subnetId string
 @description('Whether callers come in through a private endpoint alone.')
 param private bool
 
-param workspaceId string
-
 param tags object
 
 var base = {
@@ -157,15 +155,6 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
           }
         }
       : { platform: { enabled: false } }
-  }
-}
-
-resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
-  name: 'apim-dr'
-  scope: site
-  properties: {
-    workspaceId: workspaceId
-    metrics: [{ category: 'AllMetrics', enabled: true }]
   }
 }
 

@@ -169,7 +169,6 @@ module app 'app.bicep' = {
     maximumInstances: maximumInstances
     subnetId: private ? net!.outputs.appSubnetId : ''
     private: private
-    workspaceId: workspaceId
     tags: tags
   }
 }

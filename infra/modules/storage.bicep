@@ -109,7 +109,6 @@ resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!
       { category: 'StorageWrite', enabled: true }
       { category: 'StorageDelete', enabled: true }
     ]
-    metrics: [{ category: 'Transaction', enabled: true }]
   }
 }
 

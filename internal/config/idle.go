@@ -6,11 +6,9 @@ import "strings"
 // docs/configuration.md, when something acts on it.
 var idle = []struct {
 	path string
-	// set tells whether the fleet relies on the field, so that a warning is due; nil: leaving it without effect breaks no promise.
-	set func(Fleet) bool
-	but string // what happens instead
+	set  func(Fleet) bool // whether the fleet relies on the field, so that a warning is due
+	but  string           // what happens instead
 }{
-	{path: "plans.*.rpo"}, // the status shows it beside the age, but nothing watches it
 	{path: "plans.*.retention", set: anyPlan(func(p Plan) bool { return p.Retention != Retention{} }), but: "nothing is deleted"},
 }
 
@@ -29,7 +27,7 @@ func anyPlan(is func(Plan) bool) func(Fleet) bool {
 func (b *builder) idleFields(fleet Fleet) {
 	var set []string
 	for _, field := range idle {
-		if field.set != nil && field.set(fleet) {
+		if field.set(fleet) {
 			set = append(set, field.path+" ("+field.but+")")
 		}
 	}

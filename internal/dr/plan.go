@@ -235,14 +235,18 @@ func nextSteps(i Intent, f Facts, from, to *Settings) []string {
 		}
 		list = append(list, text)
 	}
+	back := slices.ContainsFunc(f.Pairs, func(p Pair) bool { return i.of(p) && i.Target.Is(p.Home) })
+	if len(list) == 0 && back {
+		for _, h := range to.custom() { // clients knew the target by it before
+			list = append(list, fmt.Sprintf("point the DNS name %s (%s) at %s again", h.Name, h.Type, gateway))
+		}
+	}
 	if len(list) == 0 {
 		list = append(list, fmt.Sprintf("send clients, or the traffic manager before them, to %s instead of %s: no custom hostname of %[2]s is known", gateway, i.Source.Name))
 	}
 	list = append(list, fmt.Sprintf("check the backends, Key Vault references and certificates that %s uses: a restore does not bring its identity or network", i.Target.Name))
-	for _, p := range f.Pairs {
-		if i.of(p) && i.Target.Is(p.Home) {
-			return append(list, fmt.Sprintf("%s is the standby again: keep changes out of it; a warm one follows from the next good backup of %s on", i.Source.Name, i.Target.Name))
-		}
+	if back {
+		return append(list, fmt.Sprintf("%s is the standby again: keep changes out of it; a warm one follows from the next good backup of %s on", i.Source.Name, i.Target.Name))
 	}
 	return append(list, fmt.Sprintf("keep changes out of %s: it is no longer the active instance", i.Source.Name),
 		fmt.Sprintf("when %s is well again, fail back: POST /api/failovers {\"primary\":%q,\"target\":%q,\"confirm\":%[3]q,\"finalBackup\":\"require\"}", i.Source.Name, i.Target.Name, i.Source.Name))

@@ -189,6 +189,10 @@ func TestNextStepsSayWhichNamePointsWhere(t *testing.T) {
 		t.Errorf("the names of another instance are taken for the source's: %s", steps)
 	}
 	f.Point.Settings, f.Source = nil, Answer{Verdict: Later}
+	if steps = strings.Join(MakePlan(i, f, t0).NextSteps, "\n"); !strings.Contains(steps, "point the DNS name api.contoso.com (Proxy) at contoso-us.azure-api.net again") || strings.Contains(steps, "send clients") {
+		t.Errorf("the failback's own name: %s", steps)
+	}
+	f.Target.Service.Settings.HostNames = nil
 	if steps = strings.Join(MakePlan(i, f, t0).NextSteps, "\n"); !strings.Contains(steps, "no custom hostname of contoso-eu is known") {
 		t.Error(steps)
 	}

@@ -1,6 +1,7 @@
 package dr
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -93,7 +94,7 @@ func Assess(g Guard, now time.Time) Posture {
 	case !g.Drilled:
 		p.Unproven = "no drill instance is configured"
 	case p.Proof.Operation == "":
-		p.Unproven = "no drill has succeeded yet"
+		p.Unproven = fmt.Sprintf("no drill of a backup of %s has succeeded yet", cmp.Or(s.NewestGood.Service, g.Active.Name))
 	default:
 		p.ProofAgeSeconds = age.Round(time.Second).Seconds()
 		if p.Proven = age <= g.Proven; !p.Proven {

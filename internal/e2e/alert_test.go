@@ -33,9 +33,7 @@ func TestAlertsFindTheLinesOfTheApp(t *testing.T) {
 		return n
 	}
 	found := func(alert string, parts ...string) bool { return count(alert, parts...) > 0 }
-	waitFor(t, "the watchdog's heartbeat, and that a service without a backup is not protected", func() bool {
-		return found("no-heartbeat") && found("unprotected", `"service":"alarms"`)
-	})
+	waitFor(t, "the watchdog's heartbeat", func() bool { return found("no-heartbeat") })
 
 	stack.ARM.FailNext("alarms", arm.Backup, &arm.Error{Status: 400, Code: "ActivationFailed", Message: "Unable to activate API service at this time."})
 	bad := ended(t, startBackup(t, "alarms").ID)
@@ -45,12 +43,14 @@ func TestAlertsFindTheLinesOfTheApp(t *testing.T) {
 	if !found("backup-failed", bad.ID, `"service":"alarms"`) || found("backup-failed", good.ID) || found("recovery-failed", bad.ID) {
 		t.Errorf("failed %s, succeeded %s", bad.ID, good.ID)
 	}
-	before := count("unprotected", `"service":"alarms"`)
 	pass := count("no-heartbeat")
-	waitFor(t, "two more passes of the watchdog", func() bool { return count("no-heartbeat") > pass+1 })
-	if after := count("unprotected", `"service":"alarms"`); after > before+1 { // one may have been under way
-		t.Errorf("%d lines say that it is not protected, %d before its backup", after, before)
+	waitFor(t, "two passes of the watchdog", func() bool { return count("no-heartbeat") > pass+1 })
+	before := count("unprotected", `"service":"alarms"`)
+	waitFor(t, "two more, after its backup", func() bool { return count("no-heartbeat") > pass+3 })
+	if after := count("unprotected", `"service":"alarms"`); after > before {
+		t.Errorf("%d lines say that it is not protected, %d before", after, before)
 	}
+	waitFor(t, "that another one, whose backup has expired, is not", func() bool { return found("unprotected", `"service":"may-expired"`) })
 
 	stack.ARM.FailNext("alarms", arm.Restore, &arm.Error{Status: 400, Code: "RestoreFailed", Message: "Cannot restore."})
 	id := begun(t, "/api/restores", `{"service":"alarms","confirm":"alarms","safetyBackup":false}`).ID

@@ -76,9 +76,9 @@ func TestOneTraceRunsFromTheCallToARMAndTheEvent(t *testing.T) {
 			t.Errorf("the event lacks the trace: %s", s.Body)
 		}
 	}
-	if !lines.has(`"msg":"phase"`, op.ID, `"phase":"done"`, `"trace":"`+trace+`"`, `"invocation":"`, `"function":"PollOperation"`) {
-		t.Errorf("no log line of the end with trace, invocation and function\n%s", lines.tail())
-	}
+	waitFor(t, "the line of the end, with trace and invocation, has come through the host", func() bool {
+		return lines.has(`"msg":"phase"`, op.ID, `"phase":"done"`, `"trace":"`+trace+`"`, `"invocation":"`, `"function":"PollOperation"`)
+	})
 }
 
 func TestARMsErrorComesThroughWhole(t *testing.T) {

@@ -160,7 +160,7 @@ func TestAbandoning(t *testing.T) {
 			t.Errorf("%+v", op.Error)
 		}
 		roles(t, service, service, true)
-		if p := ask[problem](t, "/api/operations/"+op.ID+"/abandon", `{}`, http.StatusConflict); p.Title != "The operation has ended already" {
+		if p := ask[problem](t, "/api/operations/"+op.ID+"/abandon", `{"reason":"test"}`, http.StatusConflict); p.Title != "The operation has ended already" {
 			t.Errorf("%+v", p)
 		}
 		close(goOn)
@@ -181,9 +181,9 @@ func TestAbandoning(t *testing.T) {
 		t.Cleanup(stack.ARM.Occupy(standby(service)))
 		op := begun(t, "/api/failovers", failingOver(service, ""))
 		waits(t, op.ID, "the service is Updating")
-		ask[operation](t, "/api/operations/"+op.ID+"/abandon", `{}`, http.StatusOK)
+		ask[operation](t, "/api/operations/"+op.ID+"/abandon", `{"reason":"test"}`, http.StatusOK)
 		op, _ = ends(t, op.ID, "rejected", "Abandoned")
-		if op.Error.Message != "abandoned by http before ARM had taken on the restore of "+standby(service) {
+		if op.Error.Message != "abandoned by http before ARM had taken on the restore of "+standby(service)+" (test)" {
 			t.Errorf("%+v", op.Error)
 		}
 		untouched(t, standby(service))
@@ -194,7 +194,7 @@ func TestAbandoning(t *testing.T) {
 		"/api/operations/nonsense/abandon":                               http.StatusNotFound,
 		"/api/services/contoso-asia/rearm":                               http.StatusNotFound,
 	} {
-		body := `{}`
+		body := `{"reason":"test"}`
 		if strings.HasSuffix(route, "rearm") {
 			body = `{"active":"contoso-asia"}`
 		}

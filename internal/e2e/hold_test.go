@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,9 @@ func TestAPipelineHoldsAnInstance(t *testing.T) {
 	}
 	if got := posture(t, p); len(got.Holds) != 1 || got.Holds[0] != held || len(restores(s)) != before {
 		t.Errorf("holds %+v, restores %d, %d before", got.Holds, len(restores(s)), before)
+	}
+	if resp, body := post(t, "/api/services/"+p+"/release", `{}`, nil); resp.StatusCode != http.StatusOK || !strings.Contains(string(body), `{"ended":{"service":"held",`) {
+		t.Errorf("%s %s", resp.Status, body)
 	}
 	if resp, body := post(t, "/api/services/"+p+"/release", `{}`, nil); resp.StatusCode != http.StatusNoContent || len(body) > 0 {
 		t.Errorf("%s %s", resp.Status, body)

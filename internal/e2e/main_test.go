@@ -35,7 +35,7 @@ var (
 
 // The tests mostly wait for the stack. The flag -parallel wins.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "24"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
 	os.Exit(run(m))
@@ -57,7 +57,7 @@ func run(m *testing.M) int {
 	stack, err = devstack.Start(context.Background(), devstack.Options{
 		App: app, Instances: fleet, BackupDuration: 1500 * time.Millisecond, RestoreDuration: restoreTakes, RetryAfter: time.Second, Restarts: true, Output: lines.add,
 		Settings: map[string]string{
-			"TIMING_LEASE": "8s", "WATCHDOG_SCHEDULE": "*/3 * * * * *", "TIMING_RESTORE_WITHIN": "20s",
+			"TIMING_LEASE": "8s", "WATCHDOG_SCHEDULE": "*/5 * * * * *", "TIMING_RESTORE_WITHIN": "30s",
 			"TIMING_PROBE": "3s", "TIMING_SURVEY": "6s", // so much that nothing but what hangs goes unseen
 		},
 		Log: slog.New(slog.DiscardHandler),

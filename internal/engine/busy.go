@@ -37,7 +37,7 @@ const unknownState = "unknown"
 func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 	m, ok := e.Fleet.member(service)
 	if !ok {
-		return Busy{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.names())
+		return Busy{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.members())
 	}
 	b := Busy{Service: m.Name, State: unknownState}
 	state, err := e.Store.Service(ctx, m.Name)

@@ -177,6 +177,22 @@ func (f Fleet) names() string {
 	return some(names)
 }
 
+// members are the names of all instances: services, secondaries and drill instances.
+func (f Fleet) members() string {
+	var names []string
+	for _, s := range f.Services {
+		names = append(names, s.Name)
+		for _, sec := range s.Secondaries {
+			names = append(names, sec.Name)
+		}
+		if s.Drill != nil {
+			names = append(names, s.Drill.Name)
+		}
+	}
+	slices.Sort(names)
+	return some(slices.Compact(names))
+}
+
 // some joins names for a message, which must not grow with the fleet.
 func some(names []string) string {
 	const most = 20

@@ -18,11 +18,17 @@ type HoldRequest struct {
 	By      string
 }
 
+// Holding is a hold with the one that it has replaced; zero: none was in force.
+type Holding struct {
+	dr.Held
+	Replaced dr.Hold `json:"replaced,omitzero"`
+}
+
 // Hold keeps what begins by itself away from an instance; a hold that is there is replaced. ErrUnknownService, *Invalid.
-func (e *Engine) Hold(ctx context.Context, r HoldRequest) (dr.Held, error) {
+func (e *Engine) Hold(ctx context.Context, r HoldRequest) (Holding, error) {
 	now := e.Now()
 	if !r.Until.After(now) || r.Until.After(now.Add(dr.LongestHold)) {
-		return dr.Held{}, &Invalid{Field: "until", Detail: fmt.Sprintf("accepted: a time to come, %d days ahead at most (a backup can be restored for as long), such as %s",
+		return Holding{}, &Invalid{Field: "until", Detail: fmt.Sprintf("accepted: a time to come, %d days ahead at most (a backup can be restored for as long), such as %s",
 			dr.LongestHold/(24*time.Hour), now.Add(2*time.Hour).UTC().Format(time.RFC3339))}
 	}
 	h, err := e.setHold(ctx, r.Service, dr.Hold{Until: r.Until.UTC(), Reason: r.Reason, By: r.By, At: now})
@@ -32,26 +38,33 @@ func (e *Engine) Hold(ctx context.Context, r HoldRequest) (dr.Held, error) {
 	return h, err
 }
 
-// Release ends a hold; no error when there is none. ErrUnknownService.
-func (e *Engine) Release(ctx context.Context, service, by, reason string) error {
+// Release ends the hold in force and tells which; zero: there was none. ErrUnknownService.
+func (e *Engine) Release(ctx context.Context, service, by, reason string) (dr.Held, error) {
 	h, err := e.setHold(ctx, service, dr.Hold{})
 	if err == nil {
 		e.Log.InfoContext(ctx, "the hold is released", "about", h.Service, "by", by, "reason", reason)
 	}
-	return err
+	return dr.Held{Service: h.Service, Hold: h.Replaced}, err
 }
 
-func (e *Engine) setHold(ctx context.Context, service string, h dr.Hold) (dr.Held, error) {
+func (e *Engine) setHold(ctx context.Context, service string, h dr.Hold) (Holding, error) {
 	m, ok := e.Fleet.member(service)
 	if !ok {
-		return dr.Held{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.names())
+		return Holding{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.members())
 	}
+	done := Holding{Held: dr.Held{Service: m.Name, Hold: h}}
 	err := e.Store.MergeService(ctx, m.Name, func(s dr.ServiceState) (dr.ServiceState, bool) {
-		changed := s.Hold != h
+		done.Replaced = dr.Hold{}
+		if s.Hold == h {
+			return s, false
+		}
+		if s.Hold.Keeps(e.Now()) {
+			done.Replaced = s.Hold
+		}
 		s.Hold = h
-		return s, changed
+		return s, true
 	})
-	return dr.Held{Service: m.Name, Hold: h}, err
+	return done, err
 }
 
 // held is the hold in force that keeps an operation away longest: of what it works on, or of whose recovery points it restores. Zero: none does. ErrNewer:

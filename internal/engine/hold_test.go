@@ -21,6 +21,12 @@ func (w *world) hold(service string, d time.Duration) {
 	})
 }
 
+func (w *world) release(service string) (ended dr.Held) {
+	w.t.Helper()
+	w.aside(func() (err error) { ended, err = w.e.Release(w.t.Context(), service, "ann", "done"); return err })
+	return ended
+}
+
 func (w *world) busy(service string) (b engine.Busy) {
 	w.t.Helper()
 	w.aside(func() (err error) { b, err = w.e.Busy(w.t.Context(), service); return err })
@@ -104,7 +110,7 @@ func TestAHoldUntilTheNextTick(t *testing.T) {
 		w.due()
 		if released > 0 {
 			w.until(t0.Add(released))
-			w.aside(func() error { return w.e.Release(t.Context(), "contoso-eu", "ann", "") })
+			w.release("contoso-eu")
 		}
 		w.until(t0.Add(24 * time.Hour))
 		if got := len(w.postedAt); got != map[bool]int{true: 1}[released > 0] {
@@ -154,7 +160,7 @@ func TestAHoldStopsWhatWaitsForItsTurn(t *testing.T) {
 			}
 			if row.release > 0 {
 				w.until(t0.Add(row.release))
-				w.aside(func() error { return w.e.Release(t.Context(), "contoso-eu", "ann", "done") })
+				w.release("contoso-eu")
 			}
 			w.run(20 * time.Hour)
 			for _, wrong := range w.check(2) {
@@ -257,7 +263,7 @@ func TestWhetherAnInstanceIsBusy(t *testing.T) {
 	if got := w.busy("contoso-eu"); !got.NextBackup.IsZero() {
 		t.Errorf("held over the next: %+v", got)
 	}
-	w.aside(func() error { return w.e.Release(t.Context(), "contoso-eu", "ann", "") })
+	w.release("contoso-eu")
 	if got := w.busy("contoso-eu"); !got.Hold.Until.IsZero() {
 		t.Errorf("released: %+v", got)
 	}
@@ -330,7 +336,18 @@ func TestAHoldIsShownAndBounded(t *testing.T) {
 	if _, err := w.e.Hold(t.Context(), engine.HoldRequest{Service: "contoso-xx", Until: w.now.Add(time.Hour)}); !errors.Is(err, engine.ErrUnknownService) {
 		t.Error(err)
 	}
-	if err := w.e.Release(t.Context(), "contoso-xx", "ann", ""); !errors.Is(err, engine.ErrUnknownService) {
+	// Who replaces or ends a hold hears whose it was.
+	again, err := w.e.Hold(t.Context(), engine.HoldRequest{Service: "contoso-us", Until: w.now.Add(3 * time.Hour), Reason: "mine", By: "bob"})
+	if err != nil || again.By != "bob" || again.Replaced.By != "ann" {
+		t.Errorf("%+v %v", again, err)
+	}
+	if ended := w.release("contoso-us"); ended.Service != "contoso-us" || ended.By != "bob" || !w.release("contoso-us").Until.IsZero() {
+		t.Errorf("%+v", ended)
+	}
+	if got := w.release("contoso-eu"); !got.Until.IsZero() {
+		t.Errorf("a hold that is over was ended: %+v", got)
+	}
+	if _, err := w.e.Release(t.Context(), "contoso-xx", "ann", ""); !errors.Is(err, engine.ErrUnknownService) {
 		t.Error(err)
 	}
 }

@@ -97,24 +97,47 @@ func byKey(s *azurite.Server, o *service.ClientOptions) (*service.Client, error)
 	return store.FromKey(s.BlobEndpoint(azurite.Account), azurite.Account, azurite.Key, o)
 }
 
-func newContainer() string { return fmt.Sprintf("test-%d", containers.Add(1)) }
+// place is a storage account that the contract is held in.
+type place struct {
+	name           string
+	state, backups func(t *testing.T, p policy.Policy) *service.Client // clients as the app makes them, for the two containers of a test
+	containers     string                                              // what the names of the containers begin with
+}
 
+var atHome = place{
+	name: azurite.Account, containers: "test",
+	state:   func(t *testing.T, p policy.Policy) *service.Client { return connect(t, byString, p) },
+	backups: func(t *testing.T, p policy.Policy) *service.Client { return connect(t, byKey, p) },
+}
+
+// TestBlobStorageKeepsTheContract runs the suite against Azurite or, with AZURE_LIVE=1, in a storage account in Azure (docs/live.md). Each of
+// its tests makes two containers and deletes them.
 func TestBlobStorageKeepsTheContract(t *testing.T) {
+	in := atHome
+	if live(t, map[string]string{"AZURE_LIVE_STORAGE": "the Blob endpoint of a storage account such as https://contosodr.blob.core.windows.net, for whoever ran az login"}) {
+		in = azure(t, os.Getenv("AZURE_LIVE_STORAGE"))
+	}
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {
 		var toState, toBackups lossy
-		state, backups := connect(t, byString, &toState).NewContainerClient(newContainer()), connect(t, byKey, &toBackups)
-		vault := store.NewVault(func(string) (*service.Client, error) { return backups, nil })
-		s := store.New(state, store.Options{Vault: vault})
-		at := dr.Storage{Account: azurite.Account, Container: newContainer()}
-		f := storetest.Fixture{
-			Store: s, Vault: vault, State: store.AzureBlobs(state), Backups: store.AzureBlobs(backups.NewContainerClient(at.Container)), At: at,
-			LoseAnswer: toState.LoseAnswer, LoseBackupAnswer: toBackups.LoseAnswer,
-		}
+		backups, at := in.backups(t, &toBackups), dr.Storage{Account: in.name, Container: in.newContainer()}
+		state := in.state(t, &toState).NewContainerClient(in.newContainer())
 		for _, c := range []*container.Client{state, backups.NewContainerClient(at.Container)} {
 			if _, err := c.Create(t.Context(), nil); err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() {
+				if _, err := c.Delete(context.WithoutCancel(t.Context()), nil); err != nil {
+					t.Errorf("left behind: %s: %v", c.URL(), err)
+				}
+			})
 		}
-		return f
+		vault := store.NewVault(func(string) (*service.Client, error) { return backups, nil })
+		return storetest.Fixture{
+			Store: store.New(state, store.Options{Vault: vault}), Vault: vault, State: store.AzureBlobs(state),
+			Backups: store.AzureBlobs(backups.NewContainerClient(at.Container)), At: at,
+			LoseAnswer: toState.LoseAnswer, LoseBackupAnswer: toBackups.LoseAnswer,
+		}
 	})
 }
+
+func (p place) newContainer() string { return fmt.Sprintf("%s-%d", p.containers, containers.Add(1)) }

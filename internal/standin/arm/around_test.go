@@ -186,6 +186,7 @@ var around = []struct {
 }{
 	{arm.Read, west + current, "Microsoft.ApiManagement/service/read"},
 	{arm.ListWorkspaces, west + "/workspaces" + current, "Microsoft.ApiManagement/service/workspaces/read"},
+	{arm.Reports, west + "/reports/byUser" + current + juneTime, "Microsoft.ApiManagement/service/reports/read"},
 	{arm.ListDeleted, deletedList, "Microsoft.ApiManagement/deletedservices/read"},
 	{arm.ReadGroup, subscription + "/resourceGroups/contoso-rg" + current, "Microsoft.Resources/subscriptions/resourceGroups/read"},
 }

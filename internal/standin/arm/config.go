@@ -29,13 +29,20 @@ type Config struct {
 	BackupDuration, RestoreDuration, UpdateDuration time.Duration
 	// RetryAfter is what a 202 asks for, in whole seconds, rounded up; 0: the recorded 60 s; negative: no such header.
 	RetryAfter time.Duration
-	// BaseURL begins every Location, such as https://management.contoso.com; empty: as the client addressed the request.
+	// BaseURL begins every Location and nextLink, such as https://management.contoso.com; empty: as the client addressed the request.
 	BaseURL string
 
 	Overlap      bool          // a second backup or restore of a busy service is accepted; false: 409 ServiceLocked
 	DoubleSlash  bool          // the double slash of 2016 to 2020 in later api-versions too
 	VisibleAfter time.Duration // from the 202 to the service showing "Updating"
 	ResultsLive  time.Duration // from the end of an operation to 404 for its results; 0: for ever
+	// Reads and Writes (and as much again for deletes) throttle requests, as ReadBucket and WriteBucket do; zero: none is refused.
+	Reads, Writes Bucket
+	// Records are what the reports show, ReportPage of them a page; 0: all, or as many as $top asks for.
+	Records    []ReportRecord
+	ReportPage int
+	// ReportLinks gives pages of reports a nextLink, byRequest's excepted; false: it is "", and $skip leads on.
+	ReportLinks bool
 	// BlobTransport replaces azblob's own way to the accounts; nil: that.
 	BlobTransport policy.Transporter
 }
@@ -95,7 +102,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil || cfg.Tokens == nil {
 		return nil, errors.New("arm: Config.Now and Config.Tokens are needed")
 	}
-	s := &Server{cfg: cfg, services: map[string]*service{}, gone: map[string]deleted{}, failNext: map[failKey]*Error{}}
+	s := &Server{cfg: cfg, services: map[string]*service{}, gone: map[string]deleted{}, failNext: map[failKey]*Error{}, levels: map[[3]string]*level{}}
 	for _, d := range cfg.Services {
 		v, err := newService(d, cfg.Now())
 		if err != nil {
@@ -112,12 +119,13 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Change changes the configuration while the server runs. The function gets copies of Accounts and Grants, so it may write to them;
+// Change changes the configuration while the server runs. The function gets copies of Accounts, Grants and Records, so it may write to them;
 // an operation under way keeps its duration. The function must not call the server.
 func (s *Server) Change(f func(*Config)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg.Accounts, s.cfg.Grants = maps.Clone(s.cfg.Accounts), slices.Clone(s.cfg.Grants)
+	s.cfg.Records = slices.Clone(s.cfg.Records)
 	f(&s.cfg)
 }
 

@@ -11,7 +11,8 @@ type Error struct {
 	Status        int // HTTP status
 	Code, Message string
 
-	frontDoor  bool // from Resource Manager itself, not from API Management: without details, always inside "error"
+	target     string // of a ValidationError: which parameter
+	frontDoor  bool   // from Resource Manager itself, not from API Management: without details, always inside "error"
 	retryAfter time.Duration
 }
 
@@ -22,6 +23,10 @@ func (e *Error) body(version string) map[string]any {
 	inner := map[string]any{"code": e.Code, "message": e.Message}
 	if !e.frontDoor {
 		inner["details"], inner["innerError"] = nil, nil
+		if e.target != "" { // reported: the message itself says nothing
+			inner = map[string]any{"code": e.Code, "message": "One or more fields contain incorrect values:",
+				"details": []any{map[string]any{"code": e.Code, "target": e.target, "message": e.Message}}}
+		}
 		if version != "" && version <= "2019-01-01" {
 			return inner
 		}
@@ -35,6 +40,11 @@ func badRequest(code, text string, args ...any) *Error {
 
 func invalidParameter(why, name, value string) *Error {
 	return badRequest("InvalidParameters", "Invalid parameter: %s\r\nParameter name: %s (value: [%s])", why, name, value)
+}
+
+// invalid is API Management's error for a parameter.
+func invalid(target, message string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "ValidationError", Message: message, target: target}
 }
 
 func frontDoor(status int, code, text string, args ...any) *Error {

@@ -33,7 +33,9 @@ type Fault struct {
 	Status        int
 	Code, Message string
 	RetryAfter    time.Duration
-	Drop          Drop
+	// Answer, unless nil, is answered instead: an error of API Management, where Status makes one of Resource Manager.
+	Answer *Error
+	Drop   Drop
 }
 
 // Inject adds a fault. Of several that fit a request the oldest strikes, alone.

@@ -139,11 +139,7 @@ func (s *Server) backupOrRestore(c *call, v *service) *Error {
 
 // pollHeaders say where and when to poll, in the forms recorded for the api-version.
 func (s *Server) pollHeaders(c *call, op *operation) {
-	base, id, h := s.cfg.BaseURL, op.ID, c.w.Header()
-	if base == "" {
-		base = c.base()
-	}
-	base += op.svc.ID
+	base, id, h := s.base(c)+op.svc.ID, op.ID, c.w.Header()
 	if c.verb == Poll && c.version < "2019-01-01" {
 		id = strings.ReplaceAll(id, "=", "%3D")
 	}

@@ -30,6 +30,7 @@ const (
 	ListDeleted     Verb = "deleted"     // services of a subscription
 	ReadGroup       Verb = "group"       // GET of a resource group
 	ListPermissions Verb = "permissions" // of the caller, on a subscription, a group or an instance
+	Reports         Verb = "reports"     // GET of a service's report
 	Gateway         Verb = "gateway"     // GET from a service's gateway, see GatewayHandler
 	Other           Verb = "other"       // nothing that is served here
 )
@@ -41,6 +42,9 @@ var actions = map[Verb]string{
 	Write: "Microsoft.ApiManagement/service/write", Delete: "Microsoft.ApiManagement/service/delete",
 	ListWorkspaces: "Microsoft.ApiManagement/service/workspaces/read", ListDeleted: "Microsoft.ApiManagement/deletedservices/read",
 	ReadGroup: "Microsoft.Resources/subscriptions/resourceGroups/read", ListPermissions: "Microsoft.Authorization/permissions/read",
+	// Azure permissions for Integration (MicrosoftDocs/azure-docs, role-based-access-control/permissions/integration.md, February 2026), which also
+	// lists Microsoft.ApiManagement/reports/read, of no path that the swagger has.
+	Reports: "Microsoft.ApiManagement/service/reports/read",
 }
 
 // Action is what a caller must be allowed to do for a request; empty: nothing.
@@ -69,6 +73,7 @@ type Server struct {
 	requests   []Request
 	faults     []*Fault
 	failNext   map[failKey]*Error
+	levels     map[[3]string]*level // by kind of request, subscription and principal; "" is all of them
 	seq        int
 }
 
@@ -80,7 +85,9 @@ type call struct {
 	body                 []byte
 	id, group, service   string // from the path; id is what the action is over
 	verb                 Verb
+	subscription         string // from the path, in lower case
 	operation            string // id, of a poll
+	report               string // name, of a report
 	status               bool   // a poll whose answer has the state in its body
 	version, fullVersion string // api-version without and with "-preview"
 	sent                 int    // status sent, 0: none
@@ -110,6 +117,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e = frontDoor(f.Status, f.Code, "%s", f.Message)
 		e.retryAfter = f.RetryAfter
 	}
+	if f.Answer != nil {
+		e = f.Answer
+	}
 	if e == nil && f.Drop != DropBefore {
 		e = s.serve(c)
 	}
@@ -125,6 +135,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *call) route() {
 	c.verb = Other
 	p := strings.FieldsFunc(c.r.URL.Path, func(r rune) bool { return r == '/' })
+	if len(p) > 1 {
+		c.subscription = strings.ToLower(p[1])
+	}
 	if c.around("/" + strings.Join(p, "/")) {
 		return
 	}
@@ -138,6 +151,8 @@ func (c *call) route() {
 		c.status = kind == "backup/operations" || kind == "restore/operations"
 		if c.status || kind == "operationresults" || kind == "backup/operationresults" || kind == "restore/operationresults" {
 			c.verb, c.operation = Poll, rest[n-1]
+		} else if name, ok := reports[strings.ToLower(rest[n-1])]; ok && kind == "reports" {
+			c.verb, c.report = Reports, name
 		}
 	} else if v, ok := routes[strings.TrimSpace(c.r.Method+" "+strings.ToLower(strings.Join(rest, "/")))]; ok {
 		c.verb = v
@@ -146,7 +161,8 @@ func (c *call) route() {
 
 var apiVersion = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 
-// admit sets the headers that every answer has and checks what Resource Manager checks itself: token, api-version, action.
+// admit sets the headers that every answer has and checks what Resource Manager checks itself: token, throttling, api-version,
+// action.
 func (s *Server) admit(c *call) *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,11 +171,6 @@ func (s *Server) admit(c *call) *Error {
 	h.Set("Date", s.cfg.Now().UTC().Format(http.TimeFormat))
 	h.Set("X-Ms-Request-Id", uuid("request", s.seq, s.cfg.Now().UnixNano()))
 	h.Set("X-Ms-Correlation-Request-Id", h.Get("X-Ms-Request-Id"))
-	if c.r.Method == http.MethodGet { // what is left is not counted
-		h.Set("X-Ms-Ratelimit-Remaining-Subscription-Reads", "11999")
-	} else {
-		h.Set("X-Ms-Ratelimit-Remaining-Subscription-Writes", "1199")
-	}
 	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
@@ -169,7 +180,6 @@ func (s *Server) admit(c *call) *Error {
 		audience = "https://management.azure.com"
 	}
 	err := s.cfg.Tokens.Verify(token, audience)
-	action := actions[c.verb]
 	switch {
 	case errors.Is(err, identity.ErrMissing):
 		return c.challenge("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
@@ -179,12 +189,17 @@ func (s *Server) admit(c *call) *Error {
 		return c.challenge("InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience or resource.")
 	case err != nil:
 		return c.challenge("InvalidAuthenticationToken", "The access token is invalid.")
+	}
+	claims, _ := s.cfg.Tokens.Parse(token)
+	if e := s.throttle(c, claims.ObjectID); e != nil {
+		return e
+	}
+	switch action := actions[c.verb]; {
 	case c.fullVersion == "" && !c.status: // recorded: 2014's Azure-AsyncOperation has none
 		return frontDoor(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	case c.fullVersion != "" && !apiVersion.MatchString(c.fullVersion):
 		return frontDoor(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid.", c.fullVersion)
 	case c.verb != Other && !s.cfg.allows(action, c.id):
-		claims, _ := s.cfg.Tokens.Parse(token)
 		return frontDoor(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
 			claims.AppID, claims.ObjectID, action, c.id)
 	}
@@ -239,6 +254,8 @@ func (s *Server) serve(c *call) *Error {
 		return s.remove(c, v)
 	case c.verb == ListWorkspaces:
 		return s.listWorkspaces(c, v)
+	case c.verb == Reports:
+		return s.report(c, v)
 	case c.verb != Read:
 		return s.backupOrRestore(c, v)
 	}
@@ -251,6 +268,9 @@ func (s *Server) serve(c *call) *Error {
 }
 
 func (c *call) fail(e *Error) {
+	if e.frontDoor { // recorded with ResourceNotFound
+		c.w.Header().Set("X-Ms-Failure-Cause", "gateway")
+	}
 	if e.retryAfter > 0 {
 		c.w.Header().Set("Retry-After", seconds(e.retryAfter))
 	}
@@ -272,8 +292,11 @@ func (c *call) send(status int, body map[string]any) {
 	}
 }
 
-// base is the address under which the client reached us.
-func (c *call) base() string {
+// base is what begins the addresses in an answer. The caller holds s.mu.
+func (s *Server) base(c *call) string {
+	if s.cfg.BaseURL != "" {
+		return s.cfg.BaseURL
+	}
 	if c.r.TLS != nil || c.r.URL.Scheme == "https" {
 		return "https://" + c.r.Host
 	}

@@ -44,6 +44,7 @@ type Options struct {
 	Region string // of the stamp; empty: northeurope
 	Name   string // tells the storage accounts of several stamps apart: lower-case letters and digits
 	Keep   bool   // the storage outlives Stop
+	Meter  bool   // count what Azure would bill: Bill
 
 	MessageLock time.Duration // of the queues; 0: five minutes, as in Azure
 	Keys        Keys

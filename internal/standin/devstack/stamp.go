@@ -44,6 +44,8 @@ type Stamp struct {
 	stateKey, backupKey, busKey  string
 	azuritePort                  int
 	busAddr, hostAddr            string
+	blobURL                      string // where the app finds its storage
+	meter                        *meter // nil: nothing is counted
 	stateAccount, backupsAccount string
 	close                        []func()
 	ended                        chan error
@@ -58,6 +60,12 @@ func (c *Cloud) StartStamp(ctx context.Context, o Options) (*Stamp, error) {
 	s := &Stamp{
 		cloud: c, o: o, functionKey: cmp.Or(o.Keys.Function, FunctionKey), stateKey: cmp.Or(o.Keys.State, newKey()), backupKey: cmp.Or(o.Keys.Backups, newKey()), busKey: cmp.Or(o.Keys.Bus, newKey()), busAddr: "127.0.0.1:0", hostAddr: o.Addr,
 		stateAccount: stateAccount + o.Name, backupsAccount: backupsAccount + o.Name,
+	}
+	if o.Meter {
+		if o.Keep {
+			return nil, errors.New("a stamp that may be started again cannot be metered: its bus would begin to count anew")
+		}
+		s.meter = newMeter()
 	}
 	err := s.settle()
 	if err == nil {
@@ -108,6 +116,11 @@ func (s *Stamp) Start(ctx context.Context) error {
 	if err := s.startAzurite(ctx); err != nil {
 		return err
 	}
+	if s.blobURL = "http://" + s.Azurite.Addr(); s.meter != nil {
+		if err := s.serveMeter(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.startBus(); err != nil {
 		return err
 	}
@@ -119,9 +132,9 @@ func (s *Stamp) Start(ctx context.Context) error {
 		"WATCHDOG_SCHEDULE":  fmt.Sprintf("%d/15 * * * * *", (time.Now().Second()+14)%15), // see SendTicks: it must not come before the first timer
 		"ARM_ENDPOINT":       s.cloud.armURL,
 		"ARM_AUDIENCE":       armAudience,
-		"BLOB_ENDPOINT":      "http://" + s.Azurite.Addr() + "/{account}",
+		"BLOB_ENDPOINT":      s.blobURL + "/{account}",
 		"SERVICEBUS":         s.Bus.ConnectionString(s.busAddr),
-		"STATE_STORAGE":      s.Azurite.ConnectionString(s.stateAccount, s.stateKey),
+		"STATE_STORAGE":      strings.ReplaceAll(s.Azurite.ConnectionString(s.stateAccount, s.stateKey), "http://"+s.Azurite.Addr(), s.blobURL),
 		"CREDENTIAL":         "managedIdentity",
 		"STAMP_REGION":       s.o.Region,
 		"LOG_LEVEL":          "debug", // polls are told at this level only
@@ -218,13 +231,17 @@ func (s *Stamp) startBus() (err error) {
 
 func (s *Stamp) startHost(ctx context.Context, settings map[string]string) error {
 	var err error
+	output, event := s.o.Output, (func(funchost.Event))(nil)
+	if s.meter != nil {
+		output, event = s.meter.output(output), s.meter.event
+	}
 	s.Host, err = funchost.New(funchost.Options{
 		Root: s.o.App, Settings: settings, Addr: s.hostAddr, MasterKey: cmp.Or(s.o.Keys.Master, MasterKey), HostKey: s.functionKey, IdentityHeader: s.o.Keys.Identity,
 		Token: func(_ context.Context, resource, clientID string) (string, time.Time, error) {
 			token, expires := s.cloud.Tokens.Issue(resource, clientID)
 			return token, expires, nil
 		},
-		Principal: s.principal(), Output: s.o.Output, Log: s.o.Log, UnlimitedRestarts: s.o.Restarts,
+		Principal: s.principal(), Output: output, Event: event, Log: s.o.Log, UnlimitedRestarts: s.o.Restarts,
 	})
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func (l *link) request(m *amqp.Message, now time.Time) {
 	if l.service == cbs {
 		r = s.conn.putToken(m.Application, m.Value, now)
 	} else {
-		s.conn.server.requests++
+		s.conn.server.requests[Request{l.entity.Path(), "management"}]++
 		r = l.manage(m, now)
 	}
 	application := map[string]any{"status-code": r.code, "status-description": r.text}

@@ -10,9 +10,6 @@ import (
 	"apim-dr/internal/standin/servicebus/broker"
 )
 
-// maxSends is how many sends the server remembers.
-const maxSends = 100_000
-
 // Send is one accepted message. EnqueueAt is zero unless it was scheduled. Body is the data
 // of the message, nil when its body is something else.
 type Send struct {
@@ -26,11 +23,10 @@ type Send struct {
 }
 
 func (s *Server) logSend(e *broker.Entity, m broker.Message, at time.Time, duplicate bool) {
-	if len(s.sent) == maxSends {
+	if len(s.sent) == 100_000 { // so many are remembered
 		s.sent = s.sent[1:]
 	}
-	body := bytes.Join(m.Content.(*amqp.Message).Data, nil)
-	s.sent = append(s.sent, Send{m.ID, e.Path(), at, m.EnqueueAt, duplicate, m.Properties, body})
+	s.sent = append(s.sent, Send{m.ID, e.Path(), at, m.EnqueueAt, duplicate, m.Properties, bytes.Join(m.Content.(*amqp.Message).Data, nil)})
 }
 
 // Sent returns the accepted sends to an entity, oldest first, as far as they are among the

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -53,7 +54,7 @@ type Server struct {
 	busy      faults // sends to reject
 	withheld  faults // sends not to answer
 	sent      []Send
-	requests  int
+	requests  map[Request]int
 }
 
 // New makes a namespace that does not listen yet. It fails when a name is missing, taken or
@@ -71,7 +72,7 @@ func New(config Config) (*Server, error) {
 	}
 	return &Server{
 		keyName: config.KeyName, key: config.Key, log: config.Log, namespace: namespace,
-		conns: map[*conn]struct{}{}, busy: faults{}, withheld: faults{},
+		conns: map[*conn]struct{}{}, busy: faults{}, withheld: faults{}, requests: map[Request]int{},
 	}, nil
 }
 
@@ -182,10 +183,14 @@ func (s *Server) Count(entity string) (active, scheduled, dead int, err error) {
 	return active, scheduled, dead, err
 }
 
-// Requests counts the messages sent (accepted or refused), those handed to receivers, the
-// settlements and the management requests: about what Azure bills as operations.
-func (s *Server) Requests() int {
+// Request is one kind of operation on one entity: a "send" (a message, accepted or refused), a
+// "delivery" to a receiver, a "settlement", or a "management" request such as a renewed lock.
+type Request struct{ Entity, Kind string }
+
+// Requests counts the operations so far: about what Azure bills. What clients ask in vain, such as
+// an empty receive, does not show in AMQP.
+func (s *Server) Requests() map[Request]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.requests
+	return maps.Clone(s.requests)
 }

@@ -69,7 +69,7 @@ func (l *link) accept(format uint32, payload []byte, now time.Time) (state amqp.
 			messages = append(messages, brokerMessage(m))
 		}
 	}
-	server.requests += len(messages)
+	server.requests[Request{l.entity.Path(), "send"}] += len(messages)
 	if server.busy.take(l.entity) {
 		return rejected("com.microsoft:server-busy", "The server is busy. Please retry the operation."), true
 	}
@@ -91,7 +91,7 @@ func brokerMessage(m *amqp.Message) broker.Message {
 // deliver sends a message to the client. The tag is the lock token in the byte order of a
 // .NET GUID.
 func (l *link) deliver(d broker.Delivery) {
-	l.session.conn.server.requests++
+	l.session.conn.server.requests[Request{l.entity.Path(), "delivery"}]++
 	t, settled := d.Token, l.consumer.RemoveOnDelivery
 	tag := append([]byte{t[3], t[2], t[1], t[0], t[5], t[4], t[7], t[6]}, t[8:]...)
 	id := l.transfer(encode(d), tag, settled)
@@ -164,7 +164,7 @@ func (s *session) settle(id uint32, state amqp.Described, settled bool, now time
 		return // the link is gone: an answer would end the client's session
 	}
 	delete(s.unsettled, id)
-	s.conn.server.requests++
+	s.conn.server.requests[Request{u.link.entity.Path(), "settlement"}]++
 	answer := amqp.Describe(amqp.Accepted)
 	if verdict, extra, ok := verdictOf(state); !ok {
 		answer = rejected(notAllowed, "Messages cannot be deferred here.")

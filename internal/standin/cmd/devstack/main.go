@@ -100,7 +100,7 @@ It stays up; Ctrl-C ends it. contoso-us is the active instance now. Try, in anot
   curl -s %[1]s/api/status -H "$key"
 
   # fail back: what would be done; then do it
-  curl -s -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","dryRun":true}'
+  curl -s -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","finalBackup":"require","dryRun":true}'
   curl -si -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","confirm":"contoso-eu","finalBackup":"require"}'
 
   # prove that a backup can be restored
