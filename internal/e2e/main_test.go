@@ -127,7 +127,7 @@ func (l *logLines) tail() string {
 func waitFor(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	timeout := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
 		select {
