@@ -123,7 +123,7 @@ func accessOf(c config.Config) func(account string) (apim.Access, error) {
 }
 
 func fleetOf(c config.Config) engine.Fleet {
-	f := engine.Fleet{Places: c.Places(), Drills: c.DrillSchedule}
+	f := engine.Fleet{Places: c.Places(), Drills: c.DrillSchedule, Prunes: c.PruneSchedule}
 	for _, name := range slices.Sorted(maps.Keys(c.Fleet.Storages)) {
 		s := c.Fleet.Storages[name]
 		access := dr.Access{Mode: string(s.Access), ClientID: s.ClientID}
@@ -136,7 +136,7 @@ func fleetOf(c config.Config) engine.Fleet {
 		p := c.Fleet.Plans[name]
 		f.Plans = append(f.Plans, engine.Plan{
 			Name: name, Schedule: p.Schedule, Spread: p.Spread, Within: p.Deadline, Storage: storageOf(c.Fleet.Storages[p.Storage]), RPO: p.RPO, Proven: p.ProvenWithin,
-			NotDuring: p.NotDuring,
+			NotDuring: p.NotDuring, Retention: dr.Retention{Last: p.Retention.KeepLast, Daily: p.Retention.KeepDaily, Weekly: p.Retention.KeepWeekly},
 		})
 	}
 	for _, s := range c.Fleet.Services {

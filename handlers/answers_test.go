@@ -41,6 +41,15 @@ func (r *recorder) Status(context.Context) (engine.Status, error) {
 	return engine.Status{Services: []dr.Posture{{}}}, r.note("status")
 }
 
+func (r *recorder) Retention(_ context.Context, service string) ([]dr.Decision, error) {
+	points, err := r.RecoveryPoints(context.Background(), service)
+	var list []dr.Decision
+	for i, p := range points {
+		list = append(list, dr.Decision{Point: p, Goes: i > 0, Why: []string{"because"}})
+	}
+	return list, err
+}
+
 func (r *recorder) RecoveryPoints(_ context.Context, service string) ([]dr.RecoveryPoint, error) {
 	return r.points, r.note("points of " + service)
 }

@@ -16,6 +16,7 @@ import (
 const (
 	maxMessage = 64 << 10 // bytes
 	maxName    = 64       // bytes of an operation's id or a plan's name
+	maxService = 50       // bytes of an instance's name (Azure docs, "Naming rules and restrictions for Azure resources", Microsoft.ApiManagement)
 	maxCount   = 1e9
 )
 
@@ -39,9 +40,10 @@ type Message struct {
 }
 
 type tick struct {
-	Plan string    `json:"plan"`
-	At   time.Time `json:"at"`
-	Try  int       `json:"try"`
+	Plan    string    `json:"plan"`
+	At      time.Time `json:"at"`
+	Try     int       `json:"try"`
+	Service string    `json:"service,omitempty"`
 }
 
 // Encode writes m in the present version; ErrMalformed when Decode would refuse it.
@@ -58,7 +60,7 @@ func Encode(m Message) ([]byte, error) {
 		return nil, err
 	}
 	if t := m.Tick; t != nil {
-		return json.Marshal(map[string]any{"v": dr.Version, "tick": tick{t.Plan, t.At.UTC(), t.Try}})
+		return json.Marshal(map[string]any{"v": dr.Version, "tick": tick{t.Plan, t.At.UTC(), t.Try, t.Service}})
 	}
 	return json.Marshal(m.Wake)
 }
@@ -84,7 +86,7 @@ func Decode(body []byte) (Message, error) {
 	}
 	m := Message{Wake: &in.Wake}
 	if in.Tick != nil {
-		m = Message{Tick: &dr.Tick{V: in.V, Plan: in.Tick.Plan, At: in.Tick.At.UTC(), Try: in.Tick.Try}}
+		m = Message{Tick: &dr.Tick{V: in.V, Plan: in.Tick.Plan, At: in.Tick.At.UTC(), Try: in.Tick.Try, Service: in.Tick.Service}}
 	}
 	if err := m.check(maxCount / 2); err != nil {
 		return Message{}, err
@@ -99,6 +101,8 @@ func (m Message) check(most int) error {
 		fault = "neither or both of wake and tick"
 	case t != nil && (t.Plan == "" || !printable(t.Plan, maxName)):
 		fault = "a plan's name has 1 to 64 printable bytes"
+	case t != nil && !printable(t.Service, maxService):
+		fault = "a service's name has up to 50 printable bytes"
 	case t != nil && (t.At.Year() < 2000 || t.At.Year() > 2999 || t.Try < 0 || t.Try > most):
 		fault = "the time or the try of a tick is out of range"
 	case w != nil && (len(w.ID) > maxName || !dr.ValidID(w.ID)):

@@ -35,8 +35,10 @@ type Config struct {
 	BusRegion, StateRegion string
 	// DrillSchedule is when drills run, of services with a drill instance.
 	DrillSchedule dr.Schedule
+	// PruneSchedule is when the recovery points are deleted that the plans' retention lets go.
+	PruneSchedule dr.Schedule
 	// Direct: it is for a command that works without the stamp. ServiceBus, State, Port and the regions of what was not asked for are not filled;
-	// DrillSchedule is the default.
+	// DrillSchedule and PruneSchedule are the defaults.
 	Direct bool
 	// StorageKeys are the keys of backup storages with access storageKey, by account.
 	StorageKeys map[string]Secret
@@ -121,7 +123,7 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 		ServiceBus:  ServiceBus{ConnectionString: s.Bus, Namespace: s.BusNamespace},
 		State:       State{ConnectionString: s.State, Endpoint: strings.TrimRight(s.StateEndpoint, "/"), Container: s.StateContainer},
 		StampRegion: regionName(stamp), BusRegion: regionName(cmp.Or(s.BusRegion, stamp)), StateRegion: regionName(cmp.Or(s.StateRegion, stamp)),
-		DrillSchedule: ncrontab(s.DrillSchedule), Direct: direct, StorageKeys: b.keys,
+		DrillSchedule: ncrontab(s.DrillSchedule), PruneSchedule: ncrontab(s.PruneSchedule), Direct: direct, StorageKeys: b.keys,
 	}
 	c.Port, _ = strconv.Atoi(s.Port)
 	if c.Auth = s.Auth; c.Auth == Entra && !strings.EqualFold(s.BuiltInAuth, "true") {
@@ -135,9 +137,6 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 		b.root = root
 		c.Fleet = b.build(decodeFleet(root, text, m))
 		b.colocation(c)
-		if !direct {
-			b.idleFields(c.Fleet)
-		}
 	}
 	if s.Port == "" && !direct {
 		m.add("FUNCTIONS_CUSTOMHANDLER_PORT", "not set; this program is started by the Azure Functions host, which sets it; on this machine, run: make run")

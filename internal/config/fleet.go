@@ -47,7 +47,7 @@ type Plan struct {
 	NotDuring    []dr.Window   // no scheduled backup and no warm sync begins then
 }
 
-// Retention is how many recovery points are kept: the newest KeepLast, and the newest of each of the last KeepDaily days and KeepWeekly weeks.
+// Retention is how many recovery points are kept: see dr.Retention.
 type Retention struct {
 	KeepLast, KeepDaily, KeepWeekly int
 }

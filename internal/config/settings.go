@@ -21,6 +21,7 @@ type settings struct {
 	BackupSchedule   string `envconfig:"BACKUP_SCHEDULE" is:"schedule" default:"0 0 3 * * *"`
 	WatchdogSchedule string `envconfig:"WATCHDOG_SCHEDULE" is:"watch" default:"0 */5 * * * *" part:"host"`
 	DrillSchedule    string `envconfig:"DRILL_SCHEDULE" is:"drills" default:"0 0 5 1 * *" part:"host"`
+	PruneSchedule    string `envconfig:"PRUNE_SCHEDULE" is:"schedule" default:"0 0 6 * * *" part:"host"`
 
 	Cloud        CloudName `envconfig:"AZURE_CLOUD" is:"cloud" default:"public"`
 	ARMEndpoint  string    `envconfig:"ARM_ENDPOINT" is:"endpoint"`

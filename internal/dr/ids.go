@@ -42,6 +42,14 @@ var pointShape = regexp.MustCompile(`^[0-9]{8}-[a-z]{1,20}-[0-9a-f]{20}-s[0-9]{1
 // ValidPointID tells whether id has the shape of a recovery point's.
 func ValidPointID(id string) bool { return pointShape.MatchString(id) }
 
+// KindOf is the kind in an id, as NewID was given it; "" when it is none.
+func KindOf(id string) Kind {
+	if !ValidID(id) {
+		return ""
+	}
+	return Kind(strings.Split(id, "-")[1])
+}
+
 // Day is the day in an id, yyyymmdd: the folder of its record.
 func Day(id string) string { return id[:8] }
 

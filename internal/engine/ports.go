@@ -16,6 +16,8 @@ var (
 	ErrUnreadable = errors.New("the record cannot be read") // not JSON, or not of its shape
 	ErrNewer      = errors.New("the record was written by a newer version")
 	ErrDeleting   = errors.New("the recovery point is being deleted")
+	ErrInUse      = errors.New("the recovery point is in use")
+	ErrImmutable  = errors.New("the container's immutability policy keeps the blob")
 	ErrCursor     = errors.New("the listing cannot be continued from there: begin it again")
 )
 
@@ -72,6 +74,14 @@ type Store interface {
 	Pin(ctx context.Context, service, id, operation string) error
 	// Unpin takes that back; no error when it was not so, or there is no record.
 	Unpin(ctx context.Context, service, id, operation string) error
+	// Condemn puts a recovery point that no operation uses, but perhaps some of done, into the state deleting; ErrInUse, ErrNotFound.
+	Condemn(ctx context.Context, service, id string, done []string) error
+	// Reprieve takes that back: storage keeps the blob, for the reason told. No error when there is no record.
+	Reprieve(ctx context.Context, service, id, why string) error
+	// Forget deletes the record of a recovery point in the state deleting; ErrConflict in another. No error when there is none.
+	Forget(ctx context.Context, service, id string) error
+	// Catalogued lists the services that have recovery points, as their records name them. The cost is that of all recovery points.
+	Catalogued(ctx context.Context) ([]string, error)
 	// Service tells what is remembered of a service; ErrNotFound when nothing is, ErrUnreadable, ErrNewer.
 	Service(ctx context.Context, service string) (dr.ServiceState, error)
 	// Pair reads the record of a pair (dr.PairName); ErrNotFound, ErrUnreadable, ErrNewer.
@@ -113,6 +123,8 @@ type Vault interface {
 	Head(ctx context.Context, s dr.Storage, blob string) (dr.BlobView, error)
 	// Exists tells whether the container is there.
 	Exists(ctx context.Context, s dr.Storage) (bool, error)
+	// Remove deletes a backup blob and then the copy of its recovery point beside it; ErrImmutable. No error when they, or their container, are gone.
+	Remove(ctx context.Context, s dr.Storage, blob string) error
 	// Beside reads the copies of recovery points that lie beside the backups of a container, and hands each to got until that fails; what cannot be
 	// read is told to bad.
 	Beside(ctx context.Context, s dr.Storage, got func(dr.RecoveryPoint) error, bad func(blob string, why error)) error

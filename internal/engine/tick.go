@@ -12,17 +12,18 @@ import (
 	"time"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/trace"
 )
 
 // drills is the name of the job that drills come from. No plan can have it.
 const drills = "~drills"
 
-// job is what a tick carries out: the backups of a plan, or the drills.
+// job is what a tick carries out: the backups of a plan, the drills, or the pruning.
 type job struct {
-	kind     dr.Kind
+	kind     dr.Kind // of its operations, and of the timer that sends its ticks; "": the watchdog alone does
 	name     string
 	schedule dr.Schedule
-	// work lists the operations of a tick. What could not be found out is an error beside those that could.
+	// work lists the operations of a tick; the pruning has none, and sends messages. What could not be found out is an error beside those that could.
 	work func(ctx context.Context, r Request, tick, now time.Time) ([]turn, error)
 }
 
@@ -41,6 +42,9 @@ func (e *Engine) jobs() []job {
 	}
 	if e.Fleet.Drills.String() != "" && slices.ContainsFunc(e.Fleet.Services, func(s Service) bool { return s.Drill != nil }) {
 		list = append(list, job{kind: dr.KindDrill, name: drills, schedule: e.Fleet.Drills, work: e.drills})
+	}
+	if e.Fleet.Prunes.String() != "" {
+		list = append(list, job{name: prunes, schedule: e.Fleet.Prunes, work: e.pruning})
 	}
 	return list
 }
@@ -182,6 +186,9 @@ const fanOut = 16
 // RunTick creates the operations of a job, spread over its window, and then notes that the tick was carried out. Their ids are
 // derived, so a repeated tick finds them. What fails is tried again with a tick message sent for later.
 func (e *Engine) RunTick(ctx context.Context, t dr.Tick, traceparent string) error {
+	if t.Plan == prunes && t.Service != "" {
+		return e.runPrune(trace.With(ctx, traceparent), t)
+	}
 	jobs := e.jobs()
 	i := slices.IndexFunc(jobs, func(j job) bool { return j.name == t.Plan })
 	if i < 0 || !t.At.Equal(dr.DueTick(jobs[i].schedule, e.Now())) {

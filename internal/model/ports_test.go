@@ -299,6 +299,14 @@ func (p records) SaveOperation(_ context.Context, op dr.Operation, etag string) 
 	return got.a, got.b
 }
 
+// pruned: see explorer.prune.
+const pruned = "no operation prunes"
+
+func (p records) Condemn(context.Context, string, string, []string) error { panic(pruned) }
+func (p records) Reprieve(context.Context, string, string, string) error  { panic(pruned) }
+func (p records) Forget(context.Context, string, string) error            { panic(pruned) }
+func (p records) Catalogued(context.Context) ([]string, error)            { panic(pruned) }
+
 // plain is an effect on the records with nothing but an error.
 func (p records) plain(key string, do func(*state, engine.Store) error) error {
 	return act(p.r, key, func(s *state, _ string) error {
@@ -542,6 +550,8 @@ func (p vault) Head(_ context.Context, at dr.Storage, name string) (dr.BlobView,
 }
 
 func (p vault) Exists(context.Context, dr.Storage) (bool, error) { return true, nil }
+
+func (p vault) Remove(context.Context, dr.Storage, string) error { panic(pruned) }
 
 func (p vault) Beside(context.Context, dr.Storage, func(dr.RecoveryPoint) error, func(string, error)) error {
 	panic("no operation reads all copies")
