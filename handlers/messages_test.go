@@ -43,7 +43,7 @@ func (r *recorder) RunTick(_ context.Context, t dr.Tick, _ string) error {
 	return r.note("tick " + t.Plan)
 }
 func (r *recorder) Watch(context.Context) error           { return r.note("watch") }
-func (r *recorder) TellUnprotected(context.Context) error { return r.note("tell") }
+func (r *recorder) Guard(context.Context) error { return r.note("tell") }
 func (r *recorder) TickLater(_ context.Context, t dr.Tick, _ error) error {
 	return r.note("tick later " + t.Plan)
 }

@@ -31,7 +31,7 @@ type Engine interface {
 	RunTick(ctx context.Context, t dr.Tick, traceparent string) error
 	TickLater(ctx context.Context, t dr.Tick, cause error) error
 	Watch(ctx context.Context) error
-	TellUnprotected(ctx context.Context) error
+	Guard(ctx context.Context) error
 }
 
 // Records is what the triggers read and write beside the engine.

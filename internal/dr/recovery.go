@@ -103,6 +103,7 @@ type ServiceState struct {
 	Proof       Proof       `json:"proof,omitzero"`       // by the newest drill that succeeded
 	Region      string      `json:"region,omitempty"`     // as ARM last showed it
 	Hold        Hold        `json:"hold,omitzero"`
+	RPO         RPOWatch    `json:"rpo,omitzero"` // of a service of the fleet
 }
 
 // PointRef names a recovery point and its age.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/trace"
@@ -29,22 +30,60 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	return s, ctx.Err()
 }
 
-// TellUnprotected logs each service that is not protected, with the reasons: an alert looks for these lines (infra/alerts.json).
-func (e *Engine) TellUnprotected(ctx context.Context) error {
-	s, err := e.Status(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range s.Services {
-		if !p.Protected {
+// Guard looks at each service once: what is not protected is logged (an alert looks for these lines, infra/alerts.json), and an event tells once that the
+// newest good recovery point has become older than the RPO, and once that a newer one is there. One failure does not hide the others.
+func (e *Engine) Guard(ctx context.Context) error {
+	return each(e.Fleet.Services, func(s Service) error {
+		g := e.guard(ctx, s)
+		now := e.Now()
+		if p := dr.Assess(g, now); !p.Protected {
 			e.Log.WarnContext(ctx, "not protected", trace.KeyService, p.Service, "why", p.Why)
 		}
-	}
-	return nil
+		return e.watchRPO(ctx, g, now)
+	})
 }
 
-// posture judges one service. What cannot be read is its reason not to count as protected: it must not hide the others.
+// watchRPO saves what it has seen before it tells it: a kill in between is told by the next pass.
+func (e *Engine) watchRPO(ctx context.Context, g dr.Guard, now time.Time) error {
+	name := g.Service.Name
+	w, changed := g.Watched.Next(g, now)
+	if changed {
+		err := e.Store.MergeService(ctx, name, func(s dr.ServiceState) (dr.ServiceState, bool) {
+			if s.RPO != g.Watched { // another pass was here
+				w = s.RPO
+				return s, false
+			}
+			s.RPO = w
+			return s, true
+		})
+		if illegible(err) {
+			return nil // that has been told
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if w.State == "" || w.Told {
+		return nil
+	}
+	e.Log.WarnContext(ctx, "rpo "+w.State, trace.KeyService, name, "since", w.Since, "rpo", time.Duration(w.RPO))
+	if err := e.Bus.Publish(ctx, w.Event(g.Service, g.Plan)); err != nil {
+		return err
+	}
+	return e.Store.MergeService(ctx, name, func(s dr.ServiceState) (dr.ServiceState, bool) {
+		told := s.RPO == w
+		s.RPO.Told = s.RPO.Told || told
+		return s, told
+	})
+}
+
+// posture judges one service.
 func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
+	return dr.Assess(e.guard(ctx, s), e.Now())
+}
+
+// guard reads what a service is judged by. What cannot be read is its reason not to count as protected: it must not hide the others.
+func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
 	plan, _ := e.Fleet.plan(s.Plan)
 	now := e.Now()
 	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
@@ -63,6 +102,7 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 			g.Holds = append(g.Holds, dr.Held{Service: name, Hold: h})
 		}
 	}
+	g.Watched = states[s.Name].RPO
 	if err == nil {
 		g.Active, g.Pairs, err = e.active(ctx, s)
 		g.State = states[g.Active.Name]
@@ -74,7 +114,7 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 		e.Log.WarnContext(ctx, "the state of a service could not be read", "about", s.Name, "error", err)
 		g.Unread = err.Error()
 	}
-	return dr.Assess(g, now)
+	return g
 }
 
 func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, error) {

@@ -52,6 +52,7 @@ type world struct {
 	past    []message            // all that was ever sent
 	sent    map[string]time.Time // MessageID: duplicate detection
 	events  map[string][]dr.Event
+	rpo     []dr.Event
 	calls   int
 	killAt  map[int]bool
 	between map[int]func()     // what others do just before a call
@@ -196,7 +197,11 @@ func (w *world) Publish(_ context.Context, e dr.Event) error {
 				return err
 			}
 		}
-		w.events[e.Data.Operation] = append(w.events[e.Data.Operation], e)
+		if _, ok := e.Data.(dr.RPOChange); ok {
+			w.rpo = append(w.rpo, e)
+			return nil
+		}
+		w.events[e.Result().Operation] = append(w.events[e.Result().Operation], e)
 		return nil
 	})
 }
@@ -470,7 +475,7 @@ func (w *world) check(wantOps int) []string {
 			wrong = append(wrong, op.ID+" has no event")
 		}
 		for _, e := range events {
-			if e.ID != op.ID+":result" || e.Data.Outcome != op.Outcome {
+			if e.ID != op.ID+":result" || e.Result().Outcome != op.Outcome {
 				wrong = append(wrong, fmt.Sprintf("event %s %s for outcome %s", e.ID, e.Type, op.Outcome))
 			}
 		}

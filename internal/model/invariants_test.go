@@ -60,12 +60,12 @@ func (r *run) saved(before, after dr.Operation) {
 // published looks at an event: it says what is recorded.
 func (r *run) published(e dr.Event) {
 	records, _ := r.s.records()
-	op, _, err := records.Operation(ctx, e.Data.Operation)
+	op, _, err := records.Operation(ctx, e.Result().Operation)
 	switch {
 	case err != nil || op.Phase != dr.Done:
-		r.violate(oneOutcome, "the event of %s goes out before its end is recorded (%s)", short(e.Data.Operation), op.Phase)
-	case op.Outcome != e.Data.Outcome || e.ID != op.ID+":result":
-		r.violate(oneOutcome, "the event %s of %s says %s, the record %s", e.ID, short(op.ID), e.Data.Outcome, op.Outcome)
+		r.violate(oneOutcome, "the event of %s goes out before its end is recorded (%s)", short(e.Result().Operation), op.Phase)
+	case op.Outcome != e.Result().Outcome || e.ID != op.ID+":result":
+		r.violate(oneOutcome, "the event %s of %s says %s, the record %s", e.ID, short(op.ID), e.Result().Outcome, op.Outcome)
 	}
 }
 

@@ -693,7 +693,7 @@ func (p bus) Tick(context.Context, dr.Tick, time.Time) error { panic("no plan's 
 func (p bus) Publish(_ context.Context, e dr.Event) error {
 	return act(p.r, "publish "+short(e.ID), func(s *state, _ string) error {
 		p.r.published(e)
-		s.events[e.Data.Operation] = e.Data.Outcome
+		s.events[e.Result().Operation] = e.Result().Outcome
 		return nil
 	}, errDown)
 }
