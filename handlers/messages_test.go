@@ -42,7 +42,7 @@ func (r *recorder) Bury(_ context.Context, w dr.Wake, why *dr.Error) error {
 func (r *recorder) RunTick(_ context.Context, t dr.Tick, _ string) error {
 	return r.note("tick " + t.Plan)
 }
-func (r *recorder) Watch(context.Context) error           { return r.note("watch") }
+func (r *recorder) Watch(context.Context) error { return r.note("watch") }
 func (r *recorder) Guard(context.Context) error { return r.note("tell") }
 func (r *recorder) TickLater(_ context.Context, t dr.Tick, _ error) error {
 	return r.note("tick later " + t.Plan)
@@ -52,6 +52,10 @@ func (r *recorder) Quarantine(_ context.Context, content []byte, reason string) 
 }
 func (r *recorder) Operation(context.Context, string) (dr.Operation, string, error) {
 	return r.op, "", r.err
+}
+
+func (r *recorder) Changed(_ context.Context, c dr.Change) error {
+	return r.note("changed " + c.ResourceID + " " + c.What)
 }
 
 func app(r *recorder) *App {
@@ -80,6 +84,27 @@ func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
 		if tc.name == "a wake" && (!strings.Contains(r.calls[2], "MaxDeliveryCountExceeded") || !strings.Contains(r.calls[2], tc.body)) {
 			t.Errorf("the dead letter's reason and content are not kept: %s", r.calls[2])
 		}
+	}
+}
+
+func TestEachChangeOfAMessageIsTakenIn(t *testing.T) {
+	const id = "/subscriptions/0/resourceGroups/rg/providers/Microsoft.ApiManagement/service/"
+	event := func(name string) string {
+		return `{"type":"Microsoft.ApiManagement.APIUpdated","time":"2026-01-05T03:00:00Z","source":"` + id + name + `"}`
+	}
+	r := &recorder{}
+	for _, body := range []string{event("a"), "[" + event("b") + "," + event("c") + "]", "nonsense"} {
+		if err := app(r).configurationChanged(t.Context(), customhandler.MessageInvocation{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const what = " Microsoft.ApiManagement.APIUpdated"
+	if want := []string{"changed " + id + "a" + what, "changed " + id + "b" + what, "changed " + id + "c" + what, "quarantine nonsense"}; !slices.Equal(r.calls, want) {
+		t.Errorf("%q, want %q", r.calls, want)
+	}
+	r = &recorder{err: errors.New("no route to host")}
+	if err := app(r).configurationChanged(t.Context(), customhandler.MessageInvocation{Body: []byte("[" + event("b") + "," + event("c") + "]")}); !errors.Is(err, r.err) || len(r.calls) != 2 {
+		t.Errorf("%v, %q", err, r.calls)
 	}
 }
 

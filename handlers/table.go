@@ -25,6 +25,7 @@ type Engine interface {
 	Status(ctx context.Context) (engine.Status, error)
 	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
 	Retention(ctx context.Context, service string) ([]dr.Decision, error)
+	Changed(ctx context.Context, c dr.Change) error
 	Knock(ctx context.Context, w dr.Wake) error
 	Bury(ctx context.Context, w dr.Wake, why *dr.Error) error
 	SendTicks(ctx context.Context, kind dr.Kind) error
@@ -88,6 +89,7 @@ func (a *App) Table() []Function {
 		{Name: "RunOperation", Message: a.runOperation},
 		{Name: "PollOperation", Message: a.pollOperation},
 		{Name: "Watchdog", Timer: a.watchdog},
+		{Name: "ConfigurationChanged", Message: a.configurationChanged},
 		{Name: "DeadLetterOperations", Message: a.deadLetter},
 		{Name: "DeadLetterPolls", Message: a.deadLetter},
 	}

@@ -207,7 +207,7 @@ func newTiming(s settings, m *mistakes) dr.Timing {
 		Lease: span(s.Lease), StartWithin: span(s.StartWithin), RestoreWithin: span(s.RestoreWithin), MaxWait: span(s.MaxWait),
 		Probe: span(s.Probe), Survey: span(s.Survey), BlobMissing: span(s.BlobMissing), VerifyAgain: span(s.VerifyAgain),
 		Verify: span(s.Verify), Blind: span(s.Blind), OutageFirst: span(s.OutageFirst), OutageMost: span(s.OutageMost),
-		WatchdogGrace: span(s.WatchdogGrace), Orphan: span(s.Orphan),
+		WatchdogGrace: span(s.WatchdogGrace), Orphan: span(s.Orphan), ChangeQuiet: span(s.ChangeQuiet), ChangeLongest: span(s.ChangeLongest),
 	}
 	if t.Invocation >= serviceBusLock {
 		m.add("TIMING_INVOCATION", "holds %v; accepted: less than %v, the lock of a Service Bus message", t.Invocation, serviceBusLock)
@@ -222,6 +222,9 @@ func newTiming(s settings, m *mistakes) dr.Timing {
 	}
 	if t.MaxWait > t.RestoreWithin {
 		m.add("TIMING_MAX_WAIT", "holds %v; accepted: at most TIMING_RESTORE_WITHIN, which is %v", t.MaxWait, t.RestoreWithin)
+	}
+	if t.ChangeQuiet > t.ChangeLongest {
+		m.add("TIMING_CHANGE_QUIET", "holds %v; accepted: at most TIMING_CHANGE_LONGEST, which is %v", t.ChangeQuiet, t.ChangeLongest)
 	}
 	if t.OutageFirst > t.OutageMost {
 		m.add("TIMING_OUTAGE_FIRST", "holds %v; accepted: at most TIMING_OUTAGE_MOST, which is %v", t.OutageFirst, t.OutageMost)

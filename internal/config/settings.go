@@ -70,6 +70,8 @@ type settings struct {
 	OutageFirst   string `envconfig:"TIMING_OUTAGE_FIRST" is:"duration" default:"30s"`
 	OutageMost    string `envconfig:"TIMING_OUTAGE_MOST" is:"duration" default:"5m"`
 	WatchdogGrace string `envconfig:"TIMING_WATCHDOG_GRACE" is:"duration" default:"2m"`
+	ChangeQuiet   string `envconfig:"TIMING_CHANGE_QUIET" is:"duration" default:"10m"`
+	ChangeLongest string `envconfig:"TIMING_CHANGE_LONGEST" is:"duration" default:"1h"`
 	Orphan        string `envconfig:"TIMING_ORPHAN" is:"duration" default:"1h"`
 }
 

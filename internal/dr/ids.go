@@ -22,6 +22,11 @@ func TickID(kind Kind, plan, service string, tick time.Time) string {
 	return NewID(kind, tick, "tick", plan, strings.ToLower(service), tick.UTC().Format(time.RFC3339))
 }
 
+// ChangeID is the id of the backup that is taken after changes of a service, of which the first was heard of at a time.
+func ChangeID(service string, firstAt time.Time) string {
+	return NewID(KindBackup, firstAt, "change", strings.ToLower(service), firstAt.UTC().Format(time.RFC3339Nano))
+}
+
 // WarmID is the id of the operation that restores a recovery point into a warm standby.
 func WarmID(target string, p RecoveryPoint) string {
 	return NewID(KindRestore, p.CreatedAt, "warm", strings.ToLower(target), p.ID)

@@ -48,6 +48,16 @@ type Intent struct {
 // Latest as Intent.Point means the newest good recovery point.
 const Latest = "latest"
 
+// Restored is when an operation began to restore, or to be heard, and when that ended; zero: it has not. False: it has not begun.
+func (op Operation) Restored() (from, to time.Time, ok bool) {
+	for i := range op.Legs {
+		if leg := &op.Legs[i]; leg.Verb == VerbRestore && !leg.begun().IsZero() {
+			return leg.begun(), leg.EndedAt, true
+		}
+	}
+	return from, to, false
+}
+
 // Uses names the recovery points that an operation restores, or may yet.
 func (op Operation) Uses() []string {
 	r := op.Recovery

@@ -47,6 +47,8 @@ type RecoveryPoint struct {
 	Safety bool `json:"safety,omitempty"`
 	// Colocated: it lies in the region of the instance that it was taken of, and may be lost with it.
 	Colocated bool `json:"colocated,omitempty"`
+	// Changed: its service was changed while it was made, so that it may hold the state before, after or between.
+	Changed bool `json:"changedDuringBackup,omitempty"`
 	// Settings is what the instance had beside what the backup holds.
 	Settings *Settings `json:"settings,omitempty"`
 }
@@ -71,6 +73,7 @@ func Points(op Operation) []RecoveryPoint {
 			CreatedAt: posted, EndedAt: leg.EndedAt, ExpiresAt: posted.Add(BackupLife), Storage: leg.Storage,
 			Bytes: leg.Blob.Bytes, BlobETag: leg.Blob.ETag, SKU: leg.Before.SKU, Capacity: leg.Before.Capacity, Region: leg.Before.Region,
 			Safety: leg.Safety, Colocated: SameRegion(leg.Storage.Region, leg.Before.Region), Settings: leg.Before.Settings,
+			Changed: leg.Changed,
 		})
 	}
 	return points

@@ -22,6 +22,9 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	if err := e.remember(ctx, op); err != nil {
 		return err
 	}
+	if err := e.settleChanges(ctx, op); err != nil {
+		return err
+	}
 	err := e.Store.Unlock(ctx, op.Service, op.ID)
 	if illegible(err) {
 		e.Log.ErrorContext(ctx, "the lock of the service cannot be read and stays: delete it once no operation is at work on the service", "error", err)

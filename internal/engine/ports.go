@@ -74,6 +74,8 @@ type Store interface {
 	Pin(ctx context.Context, service, id, operation string) error
 	// Unpin takes that back; no error when it was not so, or there is no record.
 	Unpin(ctx context.Context, service, id, operation string) error
+	// MarkChanged notes that the configuration was changed while a recovery point was made; ErrNotFound.
+	MarkChanged(ctx context.Context, service, id string) error
 	// Condemn puts a recovery point that no operation uses, but perhaps some of done, into the state deleting; ErrInUse, ErrNotFound.
 	Condemn(ctx context.Context, service, id string, done []string) error
 	// Reprieve takes that back: storage keeps the blob, for the reason told. No error when there is no record.
@@ -91,6 +93,13 @@ type Store interface {
 	MergePair(ctx context.Context, name string, merge func(dr.Pair) (dr.Pair, bool)) error
 	// MergeService reads, merges and writes what is remembered of a service, again on a conflict. It writes only what merge changes.
 	MergeService(ctx context.Context, service string, merge func(dr.ServiceState) (dr.ServiceState, bool)) error
+
+	// Pending reads what is remembered of the changes of a service; ErrNotFound when nothing is, ErrUnreadable, ErrNewer.
+	Pending(ctx context.Context, service string) (dr.Pending, error)
+	// MergePending reads, merges and writes it, again on a conflict; what is Empty is removed. It writes only what merge changes.
+	MergePending(ctx context.Context, service string, merge func(dr.Pending) (dr.Pending, bool)) error
+	// Pendings lists the services of which something is remembered. The cost is that of those.
+	Pendings(ctx context.Context) ([]string, error)
 
 	// Remember keeps what an Idempotency-Key (hashed by the caller) stands for and returns what is kept: claim, or an earlier one.
 	Remember(ctx context.Context, keyHash string, claim Claim) (Claim, error)

@@ -186,8 +186,11 @@ const fanOut = 16
 // RunTick creates the operations of a job, spread over its window, and then notes that the tick was carried out. Their ids are
 // derived, so a repeated tick finds them. What fails is tried again with a tick message sent for later.
 func (e *Engine) RunTick(ctx context.Context, t dr.Tick, traceparent string) error {
-	if t.Plan == prunes && t.Service != "" {
+	switch { // those for one service
+	case t.Plan == prunes && t.Service != "":
 		return e.runPrune(trace.With(ctx, traceparent), t)
+	case t.Plan == changed && t.Service != "":
+		return e.runChanges(trace.With(ctx, traceparent), t)
 	}
 	jobs := e.jobs()
 	i := slices.IndexFunc(jobs, func(j job) bool { return j.name == t.Plan })

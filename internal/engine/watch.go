@@ -24,6 +24,7 @@ func (e *Engine) Watch(ctx context.Context) error {
 	errs = append(errs, e.sendTicks(ctx, e.jobs(), func(j job, due time.Time) (send bool, err error) {
 		return false, e.Store.MoveTick(ctx, j.name, due)
 	}))
+	errs = append(errs, e.remindChanges(ctx))
 	e.Log.InfoContext(ctx, "watchdog", "inFlight", len(markers))
 	return errors.Join(errs...)
 }

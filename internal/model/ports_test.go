@@ -307,6 +307,16 @@ func (p records) Reprieve(context.Context, string, string, string) error  { pani
 func (p records) Forget(context.Context, string, string) error            { panic(pruned) }
 func (p records) Catalogued(context.Context) ([]string, error)            { panic(pruned) }
 
+// Nothing is reported to change here: no step of its own, which would multiply the states.
+func (p records) Pending(context.Context, string) (dr.Pending, error) {
+	return dr.Pending{}, engine.ErrNotFound
+}
+func (p records) Pendings(context.Context) ([]string, error) { return nil, nil }
+func (p records) MergePending(context.Context, string, func(dr.Pending) (dr.Pending, bool)) error {
+	panic("nothing changes")
+}
+func (p records) MarkChanged(context.Context, string, string) error { panic("nothing changes") }
+
 // plain is an effect on the records with nothing but an error.
 func (p records) plain(key string, do func(*state, engine.Store) error) error {
 	return act(p.r, key, func(s *state, _ string) error {

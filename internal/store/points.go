@@ -132,6 +132,15 @@ func (s *Store) Unpin(ctx context.Context, service, id, operation string) error 
 	return err
 }
 
+// MarkChanged implements engine.Store.
+func (s *Store) MarkChanged(ctx context.Context, service, id string) error {
+	return s.updatePoint(ctx, service, id, func(p dr.RecoveryPoint) (dr.RecoveryPoint, bool) {
+		changed := p.ID != "" && !p.Changed
+		p.Changed = p.Changed || changed
+		return p, changed
+	})
+}
+
 // Condemn implements engine.Store.
 func (s *Store) Condemn(ctx context.Context, service, id string, done []string) error {
 	var refusal error
