@@ -74,6 +74,8 @@ type Service struct {
 	Subnet              string            // ARM id
 	Protocols           map[string]string // customProperties that differ from the recorded ones, by their whole name
 	Workspaces          int
+	// StatusPolls: its operations are polled below the region, at operationsStatuses, and answer 200 with the state in the body; false: as recorded.
+	StatusPolls bool
 	// Content stands for APIs, policies and so on: a backup keeps it, a restore replaces it.
 	Content string
 }

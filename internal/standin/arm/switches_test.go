@@ -293,6 +293,61 @@ func TestAzureAsyncOperationOf2014TellsTheState(t *testing.T) {
 	}
 }
 
+func TestOperationsArePolledBelowTheirRegionWhereTheSwitchSaysSo(t *testing.T) {
+	b := newBench(t, func(c *arm.Config) { c.Services[0].StatusPolls, c.Services[1].StatusPolls = true, true })
+	const place = subscription + "/providers/Microsoft.ApiManagement/locations/westeurope/operationsStatuses/"
+	a := b.want(b.do("POST", west+"/backup"+current, b.body()), 202, "")
+	location := a.header.Get("Location")
+	if !strings.HasPrefix(location, b.url+place) || a.header.Get("Retry-After") != "20" || a.header.Get("Azure-AsyncOperation") != location {
+		t.Errorf("%v", a.header)
+	}
+	poll := func(location, status string) answer {
+		t.Helper()
+		a := b.do("GET", location, "")
+		if a.status != 200 || a.body["status"] != status || a.header.Get("Location") != "" || (a.header.Get("Retry-After") == "20") != (status == "InProgress") {
+			t.Errorf("got %d %s %v, want %s", a.status, a.raw, a.header, status)
+		}
+		return a
+	}
+	poll(location, "InProgress")
+	bare, _, _ := strings.Cut(location, "&")
+	id := strings.TrimPrefix(bare, b.url+place)
+	for name, elsewhere := range map[string]string{
+		"without its signature": bare, "in another region": strings.Replace(location, "westeurope", "northeurope", 1),
+		"in another subscription": strings.Replace(location, subscription, "/subscriptions/11111111-0000-0000-0000-000000000000", 1), "below its service": b.url + west + "/operationresults/" + id,
+	} {
+		if a := b.do("GET", elsewhere, ""); a.status != 404 || a.code() != "OperationNotFound" {
+			t.Errorf("%s: %d %s", name, a.status, a.raw)
+		}
+	}
+	b.want(b.do("GET", strings.Replace(location, "api-version", "x", 1), ""), 400, "MissingApiVersionParameter")
+	b.clock.pass(5 * time.Minute)
+	poll(location, "Succeeded")
+
+	b.srv.FailNext("contoso-north", arm.Restore, arm.BackupExpired())
+	failing := b.do("POST", north+"/restore"+current, b.body()).header.Get("Location")
+	b.clock.pass(10 * time.Minute)
+	if a := poll(failing, "Failed"); !strings.Contains(a.raw, `"error":{"code":"RestoreFailed"`) {
+		t.Errorf("got %s", a.raw)
+	}
+
+	b.srv.Inject(arm.Fault{Verb: arm.PollStatus, Service: "contoso-west", Status: 503})
+	poll(failing, "Failed") // of another service
+	b.want(b.do("GET", location, ""), 503, "ServiceUnavailable")
+	own := []arm.Grant{{Scope: west, Actions: []string{"*"}}, {Scope: subscription, Actions: []string{"Microsoft.ApiManagement/service/*"}}}
+	b.srv.Change(func(c *arm.Config) { c.Grants = own })
+	if a := b.want(b.do("GET", location, ""), 403, "AuthorizationFailed"); !strings.Contains(a.message(), "'Microsoft.ApiManagement/locations/operationsStatuses/read' over scope '"+place) {
+		t.Errorf("got %s", a.message())
+	}
+	b.srv.Change(func(c *arm.Config) {
+		c.Grants = []arm.Grant{{Scope: subscription, Actions: []string{"Microsoft.ApiManagement/locations/operationsStatuses/read"}}}
+	})
+	poll(location, "Succeeded")
+	if r := b.srv.Requests(); r[len(r)-1].Verb != arm.PollStatus || r[len(r)-1].Service != "contoso-west" {
+		t.Errorf("logged %+v", r[len(r)-1])
+	}
+}
+
 func TestAServiceIsCreatedUpdatedAndDeleted(t *testing.T) {
 	b := newBench(t, nil)
 	id := group + "contoso-new"
