@@ -95,7 +95,7 @@ func TestARestoreFailsAtItsEndWhenTheBackupDoesNotFit(t *testing.T) {
 	b.backup("contoso-west")
 	b.clock.pass(5 * time.Minute)
 	b.want(b.do("GET", west+current, ""), 200, "")
-	for name, data := range map[string]string{"junk": "junk", "empty": ""} {
+	for name, data := range map[string]string{"junk": "junk", "empty": "", "other": `{"format":"2","sku":"Standard","createdAt":"2026-03-01T02:00:00Z"}`} {
 		if _, err := b.blobs.UploadBuffer(t.Context(), b.container, name, []byte(data), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -106,6 +106,7 @@ func TestARestoreFailsAtItsEndWhenTheBackupDoesNotFit(t *testing.T) {
 		{north, "absent", "Cannot restore: backup 'absent': Invalid parameter: The remote server returned an error: BlobNotFound\r\nParameter name: backupContainerName (value: [" + b.container + "])"},
 		{north, "junk", "Cannot restore: 'junk' is not a valid backup"},
 		{north, "empty", "Cannot restore: 'empty' is not a valid backup"},
+		{north, "other", "Cannot restore: 'other' is not a valid backup"},
 	} {
 		before := b.do("GET", tt.id+current, "").body["etag"]
 		a := b.want(b.restore(tt.id, "backupName", tt.backup), 400, "RestoreFailed")

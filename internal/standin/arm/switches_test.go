@@ -62,12 +62,13 @@ func TestOnlyGrantedActionsAreAllowed(t *testing.T) {
 func TestAnOccupiedServiceIsBusyUntilItIsFree(t *testing.T) {
 	b := newBench(t, nil)
 	free := b.srv.Occupy("CONTOSO-west")
-	if a := b.do("GET", west+current, ""); a.prop("provisioningState") != "Updating" {
-		t.Errorf("%s", a.raw)
+	during := b.do("GET", west+current, "")
+	if during.prop("provisioningState") != "Updating" {
+		t.Errorf("%s", during.raw)
 	}
 	b.want(b.do("POST", west+"/backup"+current, b.body()), 409, "ServiceLocked")
 	free()
-	if a := b.do("GET", west+current, ""); a.prop("provisioningState") != "Succeeded" {
+	if a := b.do("GET", west+current, ""); a.prop("provisioningState") != "Succeeded" || a.body["etag"] == during.body["etag"] {
 		t.Errorf("%s", a.raw)
 	}
 	b.want(b.do("POST", west+"/backup"+current, b.body()), 202, "")
