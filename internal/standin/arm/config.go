@@ -29,7 +29,7 @@ type Config struct {
 	BackupDuration, RestoreDuration, UpdateDuration time.Duration
 	// RetryAfter is what a 202 asks for, in whole seconds, rounded up; 0: the recorded 60 s; negative: no such header.
 	RetryAfter time.Duration
-	// BaseURL begins every Location and nextLink, such as https://management.contoso.com; empty: as the client addressed the request.
+	// BaseURL begins every Location and nextLink, such as https://management.contoso.com; empty: plain http to the host of the request.
 	BaseURL string
 
 	Overlap      bool          // a second backup or restore of a busy service is accepted; false: 409 ServiceLocked

@@ -301,9 +301,6 @@ func (s *Server) base(c *call) string {
 	if s.cfg.BaseURL != "" {
 		return s.cfg.BaseURL
 	}
-	if c.r.TLS != nil || c.r.URL.Scheme == "https" {
-		return "https://" + c.r.Host
-	}
 	return "http://" + c.r.Host
 }
 

@@ -187,6 +187,7 @@ func TestAManagedIdentityNeedsAGrantOnTheAccount(t *testing.T) {
 	premium := group + "contoso-premium"
 	b.want(b.do("POST", west+"/backup"+current, b.body(system...)), 202, "")
 	b.want(b.do("POST", premium+"/backup"+current, b.body(system...)), 400, "InvalidParameters")
+	b.want(b.do("POST", premium+"/backup"+current, b.body(append(system, "clientId", appID)...)), 400, "InvalidParameters") // which is another identity's
 	b.want(b.do("POST", premium+"/backup"+current, b.body(user("0b0b0b0b-0000-0000-0000-00000000000b")...)), 400, "InvalidParameters")
 	b.want(b.do("POST", premium+"/backup?api-version=2020-12-01", b.body(user(appID)...)), 400, "InvalidParameters") // identity came later
 	b.want(b.do("POST", premium+"/backup"+current, b.body(user(appID)...)), 202, "")

@@ -1,7 +1,10 @@
 package arm_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +83,9 @@ func TestAnOccupiedServiceIsBusyUntilItIsFree(t *testing.T) {
 func TestTheServiceShowsUpdatingWhileAnOperationRuns(t *testing.T) {
 	b := newBench(t, func(c *arm.Config) { c.VisibleAfter = time.Minute })
 	before := b.do("GET", west+current, "")
+	if etag, _ := before.body["etag"].(string); before.header.Get("ETag") != `"`+etag+`"` {
+		t.Errorf("ETag %s of %s", before.header.Get("ETag"), before.raw)
+	}
 	location := b.backup("contoso-west")
 	same := b.do("GET", west+current, "")
 	if same.prop("provisioningState") != "Succeeded" || same.body["etag"] != before.body["etag"] {
@@ -186,6 +192,9 @@ func TestAResetDoesNothingAndALostAnswerHidesWhatWasDone(t *testing.T) {
 	if a, err := b.try("POST", west+"/backup"+current, b.body()); err == nil {
 		t.Errorf("the reset was answered with %d", a.status)
 	}
+	if a, err := b.try("POST", west+"/backup"+current, strings.Repeat(" ", 1<<20)+b.body()); err == nil {
+		t.Errorf("a body of more than 1 MiB was answered with %d", a.status)
+	}
 	if n := len(b.srv.Operations()); n != 0 {
 		t.Errorf("%d operations after the reset, want none", n)
 	}
@@ -201,8 +210,8 @@ func TestAResetDoesNothingAndALostAnswerHidesWhatWasDone(t *testing.T) {
 	for _, r := range b.srv.Requests() {
 		status = append(status, r.Status)
 	}
-	if len(status) != 3 || status[0] != 0 || status[1] != 0 || status[2] != 409 {
-		t.Errorf("logged %v, want [0 0 409]", status)
+	if !slices.Equal(status, []int{0, 0, 0, 409}) {
+		t.Errorf("logged %v, want [0 0 0 409]", status)
 	}
 }
 
@@ -234,6 +243,8 @@ func TestAnArrangedFailureIsToldByThePollAndWritesNoBlob(t *testing.T) {
 	if e := b.srv.Operations()[0].Error; e == nil || e.Code != "BackupFailed" {
 		t.Errorf("the operation's error is %v", e)
 	}
+	b.srv.FailNext("contoso-west", arm.Backup, arm.BackupExpired())
+	b.srv.ClearFaults()
 	second := b.backup("contoso-west")
 	b.clock.pass(5 * time.Minute)
 	b.want(b.do("GET", second, ""), 200, "")
@@ -399,6 +410,27 @@ func TestTheRequestLogTellsWhoAskedForWhat(t *testing.T) {
 		Traceparent: "00-11111111111111111111111111111111-2222222222222222-01", ClientRequestID: "contoso-1"}
 	if len(got) != 2 || got[0] != want || got[1].Status != 401 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTheRequestLogKeepsTheLatest(t *testing.T) {
+	b := newBench(t, nil)
+	for n := range 10_002 {
+		b.srv.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", fmt.Sprint("/", n), nil))
+	}
+	if r := b.srv.Requests(); len(r) != 10_000 || r[0].Path != "/2" || r[9_999].Path != "/10001" {
+		t.Errorf("%d requests, from %s to %s", len(r), r[0].Path, r[len(r)-1].Path)
+	}
+}
+
+func TestAChangeIsMadeToCopies(t *testing.T) {
+	grants, records, accounts := []arm.Grant{{Scope: west}}, []arm.ReportRecord{{Service: "contoso-west"}}, map[string]arm.Account{}
+	b := newBench(t, func(c *arm.Config) { c.Grants, c.Records, c.Accounts = grants, records, accounts })
+	b.srv.Change(func(c *arm.Config) {
+		c.Grants[0].Scope, c.Records[0].Service, c.Accounts["contosonew"] = north, "contoso-north", arm.Account{}
+	})
+	if grants[0].Scope != west || records[0].Service != "contoso-west" || len(accounts) != 0 {
+		t.Errorf("%v, %v, %v: requests under way read them", grants, records, accounts)
 	}
 }
 
