@@ -123,7 +123,7 @@ func (s *Server) backupOrRestore(c *call, v *service) *Error {
 		return e
 	}
 	s.mu.Lock()
-	cfg, sku := s.cfg, v.SKU
+	cfg, sku, assigned := s.cfg, v.SKU, v.assigned(p)
 	s.mu.Unlock()
 	// A restore into a v2 tier is accepted and fails at its end (reported); a backup there is refused.
 	if sku == "Consumption" || c.verb == Backup && strings.HasSuffix(sku, "V2") {
@@ -131,6 +131,9 @@ func (s *Server) backupOrRestore(c *call, v *service) *Error {
 	}
 	if e := cfg.reach(c.ctx, v.name, c.verb, p); e != nil {
 		return e
+	}
+	if !assigned {
+		return invalidParameter("The managed identity is not assigned to the service.", "accessType", p.AccessType)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -179,7 +179,10 @@ func TestARequestWithBadParametersIsRefusedAtOnce(t *testing.T) {
 }
 
 func TestAManagedIdentityNeedsAGrantOnTheAccount(t *testing.T) {
-	b := newBench(t, nil)
+	b := newBench(t, func(c *arm.Config) {
+		c.Services[0].SystemIdentity = true
+		c.Services[2].UserIdentities = map[string]string{"backup": strings.ToUpper(appID), "other": "0c0c0c0c-0000-0000-0000-00000000000c"}
+	})
 	system := []string{"accessType", "SystemAssignedManagedIdentity", "accessKey", "-"}
 	user := func(id string) []string {
 		return []string{"accessType", "UserAssignedManagedIdentity", "accessKey", "-", "clientId", id}
@@ -187,6 +190,11 @@ func TestAManagedIdentityNeedsAGrantOnTheAccount(t *testing.T) {
 	premium := group + "contoso-premium"
 	b.want(b.do("POST", west+"/backup"+current, b.body(system...)), 202, "")
 	b.want(b.do("POST", premium+"/backup"+current, b.body(system...)), 400, "InvalidParameters")
+	for _, access := range [][]string{system, user(appID)} { // the account would let them in, but north has neither
+		if a := b.want(b.do("POST", north+"/backup"+current, b.body(access...)), 400, "InvalidParameters"); !strings.Contains(a.message(), "is not assigned to the service") {
+			t.Errorf("got %q", a.message())
+		}
+	}
 	b.want(b.do("POST", premium+"/backup"+current, b.body(append(system, "clientId", appID)...)), 400, "InvalidParameters") // which is another identity's
 	b.want(b.do("POST", premium+"/backup"+current, b.body(user("0b0b0b0b-0000-0000-0000-00000000000b")...)), 400, "InvalidParameters")
 	b.want(b.do("POST", premium+"/backup?api-version=2020-12-01", b.body(user(appID)...)), 400, "InvalidParameters") // identity came later
