@@ -180,7 +180,7 @@ func TestARequestWithBadParametersIsRefusedAtOnce(t *testing.T) {
 
 func TestAManagedIdentityNeedsAGrantOnTheAccount(t *testing.T) {
 	b := newBench(t, func(c *arm.Config) {
-		c.Services[0].SystemIdentity = true
+		c.Services[0].SystemIdentity, c.Services[2].SystemIdentity = true, true
 		c.Services[2].UserIdentities = map[string]string{"backup": strings.ToUpper(appID), "other": "0c0c0c0c-0000-0000-0000-00000000000c"}
 	})
 	system := []string{"accessType", "SystemAssignedManagedIdentity", "accessKey", "-"}
