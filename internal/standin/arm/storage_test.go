@@ -181,7 +181,8 @@ func TestARequestWithBadParametersIsRefusedAtOnce(t *testing.T) {
 func TestAManagedIdentityNeedsAGrantOnTheAccount(t *testing.T) {
 	b := newBench(t, func(c *arm.Config) {
 		c.Services[0].SystemIdentity, c.Services[2].SystemIdentity = true, true
-		c.Services[2].UserIdentities = map[string]string{"backup": strings.ToUpper(appID), "other": "0c0c0c0c-0000-0000-0000-00000000000c"}
+		c.Services[2].UserIdentities = map[string]string{"backup": strings.ToUpper(appID)}
+		c.Services[1].UserIdentities = map[string]string{"other": "0c0c0c0c-0000-0000-0000-00000000000c"}
 	})
 	system := []string{"accessType", "SystemAssignedManagedIdentity", "accessKey", "-"}
 	user := func(id string) []string {
@@ -190,7 +191,7 @@ func TestAManagedIdentityNeedsAGrantOnTheAccount(t *testing.T) {
 	premium := group + "contoso-premium"
 	b.want(b.do("POST", west+"/backup"+current, b.body(system...)), 202, "")
 	b.want(b.do("POST", premium+"/backup"+current, b.body(system...)), 400, "InvalidParameters")
-	for _, access := range [][]string{system, user(appID)} { // the account would let them in, but north has neither
+	for _, access := range [][]string{system, user(appID)} { // the account would let them in, but north has another
 		if a := b.want(b.do("POST", north+"/backup"+current, b.body(access...)), 400, "InvalidParameters"); !strings.Contains(a.message(), "is not assigned to the service") {
 			t.Errorf("got %q", a.message())
 		}
