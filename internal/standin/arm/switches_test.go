@@ -288,7 +288,7 @@ func TestLocationAndRetryAfterFollowTheSwitches(t *testing.T) {
 }
 
 func TestAzureAsyncOperationOf2014TellsTheState(t *testing.T) {
-	b := newBench(t, nil)
+	b := newBench(t, func(c *arm.Config) { c.Services[0].MinAPIVersion = "2014-02-14" }) // the URL has no api-version
 	b.srv.FailNext("contoso-north", arm.Backup, arm.BackupExpired())
 	var urls []string
 	for _, id := range []string{west, north} {
