@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"apim-dr/internal/mask"
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/identity"
+	"apim-dr/internal/standin/live"
 )
 
 // place is Resource Manager with an instance that the suite may read.
@@ -37,7 +37,7 @@ type place struct {
 // where is Azure with AZURE_LIVE=1, else the stand-in.
 func where(t *testing.T) place {
 	t.Helper()
-	if !live(t, map[string]string{
+	if !live.On(t, map[string]string{
 		"AZURE_LIVE_SERVICE": "the ARM id of an instance, /subscriptions/…/resourceGroups/…/providers/Microsoft.ApiManagement/service/…, for whoever ran az login",
 	}) {
 		return standIn(t)
@@ -57,29 +57,6 @@ func where(t *testing.T) place {
 		}
 	}
 	return p
-}
-
-// live tells whether the suite is to run against Azure. It fails the test when a variable that this needs is missing: a run that quietly met
-// the stand-in instead would be taken for a proof.
-func live(t *testing.T, needs map[string]string) bool {
-	t.Helper()
-	switch on := os.Getenv("AZURE_LIVE"); on {
-	case "", "0":
-		return false
-	case "1":
-	default:
-		t.Fatalf("AZURE_LIVE is %q; accepted: 1 for Azure, 0 or nothing for the stand-in", on)
-	}
-	var missing []string
-	for name, what := range needs {
-		if os.Getenv(name) == "" {
-			missing = append(missing, fmt.Sprintf("%s: %s", name, what))
-		}
-	}
-	if slices.Sort(missing); missing != nil {
-		t.Fatalf("AZURE_LIVE=1, but not set:\n%s\n(docs/live.md)", strings.Join(missing, "\n"))
-	}
-	return true
 }
 
 func standIn(t *testing.T) place {

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
 	"apim-dr/internal/bus"
+	"apim-dr/internal/standin/live"
 	"apim-dr/internal/standin/servicebus"
 )
 
@@ -51,36 +50,13 @@ type environment func(t *testing.T, test func(*place))
 // where is Azure with AZURE_LIVE=1, else the stand-in.
 func where(t *testing.T) environment {
 	t.Helper()
-	if !live(t, map[string]string{
+	if !live.On(t, map[string]string{
 		"AZURE_LIVE_SERVICEBUS": "a connection string, or the host of a namespace such as contoso.servicebus.windows.net for whoever ran az login",
 		"AZURE_LIVE_PREFIX":     "what the names of the suite's own queues and topic there begin with",
 	}) {
 		return standIn
 	}
 	return azure(t, os.Getenv("AZURE_LIVE_SERVICEBUS"), os.Getenv("AZURE_LIVE_PREFIX"))
-}
-
-// live tells whether the suite is to run against Azure. It fails the test when a variable that this needs is missing: a run that quietly met
-// the stand-in instead would be taken for a proof.
-func live(t *testing.T, needs map[string]string) bool {
-	t.Helper()
-	switch on := os.Getenv("AZURE_LIVE"); on {
-	case "", "0":
-		return false
-	case "1":
-	default:
-		t.Fatalf("AZURE_LIVE is %q; accepted: 1 for Azure, 0 or nothing for the stand-in", on)
-	}
-	var missing []string
-	for name, what := range needs {
-		if os.Getenv(name) == "" {
-			missing = append(missing, fmt.Sprintf("%s: %s", name, what))
-		}
-	}
-	if slices.Sort(missing); missing != nil {
-		t.Fatalf("AZURE_LIVE=1, but not set:\n%s\n(docs/live.md)", strings.Join(missing, "\n"))
-	}
-	return true
 }
 
 // trial makes what differs from test to test, runs it and closes what it opened.

@@ -36,6 +36,7 @@ var fleet = slices.Concat(
 	pair("warm", func(p, s *devstack.Instance) { p.Warm = true }),
 	pair("held", func(p, s *devstack.Instance) { p.Warm = true }),
 	pairs("twice", "key", "adopt"),
+	pair("newer", func(p, s *devstack.Instance) { p.StatusPolls, s.StatusPolls = true, true }),
 	pair("drilled", func(p, s *devstack.Instance) { p.Drill = "drilled-lab" }),
 	instance("drilled-lab"),
 )

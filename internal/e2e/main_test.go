@@ -81,7 +81,6 @@ func rights() (code int) {
 	for _, action := range slices.Concat(infra.Actions(infra.Operator), infra.Actions(infra.Reader)) {
 		needless[action] = true
 	}
-	delete(needless, "Microsoft.ApiManagement/locations/operationsStatuses/read") // where newer api-versions show operations; not served here
 	for _, r := range stack.ARM.Requests() {
 		delete(needless, r.Verb.Action())
 		there := !slices.ContainsFunc(fleet, func(i devstack.Instance) bool { return i.Name == r.Service && (i.Absent || i.Deleted) })

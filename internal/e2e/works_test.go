@@ -125,6 +125,29 @@ func TestAFailoverAdoptsARunningRestore(t *testing.T) {
 	roles(t, "adopt", "adopt-standby", true)
 }
 
+// Operations may be polled below their region, as newer ones are: with a right of its own, and without the instance in the last answer.
+func TestOperationsThatTheirRegionShows(t *testing.T) {
+	t.Parallel()
+	point := pointOf(t, "newer")
+	stack.ARM.FailNext("newer", arm.Backup, &arm.Error{Status: 400, Code: "BackupFailed", Message: "no space"})
+	if op := ended(t, startBackup(t, "newer").ID); op.Outcome != "failed" || op.Error == nil || op.Error.Source != "arm" || op.Error.Code != "BackupFailed" || op.Error.Message != "no space" {
+		t.Errorf("%+v %+v", op, op.Error)
+	}
+	ends(t, begun(t, "/api/failovers", failingOver("newer", `,"finalBackup":"never"`)).ID, "succeeded", "")
+	overwritten(t, "newer-standby", point.ID, content("newer"))
+	roles(t, "newer", "newer-standby", true)
+	seen := map[string]bool{}
+	for _, r := range stack.ARM.Requests() {
+		if r.Verb == arm.Poll && strings.HasPrefix(r.Service, "newer") {
+			t.Errorf("polled at %s", r.Path)
+		}
+		seen[r.Service] = seen[r.Service] || r.Verb == arm.PollStatus && r.Status == http.StatusOK
+	}
+	if !seen["newer"] || !seen["newer-standby"] {
+		t.Errorf("polled below the region: %v", seen)
+	}
+}
+
 // A service gets the data of another one, and then its own again, with a way back.
 func TestRestores(t *testing.T) {
 	t.Parallel()

@@ -69,7 +69,7 @@ func pathOf(url string) string {
 
 // style is the word of a Location's path that tells what it is; empty: it is none.
 func style(path string) string {
-	for _, word := range []string{"operationresults", "operationsStatuses", "operations"} {
+	for _, word := range []string{"operationresults", "operationsStatuses", "operationStatuses", "operations"} {
 		if strings.Contains(strings.ToLower(path), "/"+strings.ToLower(word)+"/") {
 			return word
 		}

@@ -126,7 +126,7 @@ func (n *names) tells(text string) bool { return n.mask(text) != text || n.repla
 // next is what the segment after a word of a path names; a word that is not here is none of Resource Manager's.
 var next = map[string]Kind{
 	"subscriptions": Subscription, "resourcegroups": Group, "providers": provider, "service": Service, "locations": region, "deletedservices": Service,
-	"workspaces": workspace, "operationresults": operation, "operationsstatuses": operation, "operations": operation,
+	"workspaces": workspace, "operationresults": operation, "operationsstatuses": operation, "operationstatuses": operation, "operations": operation,
 	"backup": "", "restore": "", "permissions": "",
 }
 

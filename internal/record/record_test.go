@@ -333,6 +333,21 @@ func TestLongAndBrokenAnswersAreBoundedAndReachTheCaller(t *testing.T) {
 	}
 }
 
+// The 2024-05-01 swagger writes operationStatuses (OperationStatus_Get), a create was seen at operationsStatuses.
+func TestBothSpellingsOfANewerPlaceArePolls(t *testing.T) {
+	for _, word := range []string{"operationsStatuses", "operationStatuses"} {
+		r := recorder()
+		location := azure + "/subscriptions/" + subscription + "/providers/Microsoft.ApiManagement/locations/westeurope/" + word + "/" + operationID + "?api-version=2024-05-01"
+		r.pass(t, "POST", azure+instance+"/backup?api-version=2024-05-01", "{}", reply(202, "", "Location", location))
+		r.pass(t, "GET", location, "", reply(200, `{"status":"Succeeded"}`))
+		found := strings.Join(r.Findings(), "\n")
+		if !strings.Contains(found, "of the form "+word) || !strings.Contains(found, "1 polls") || !strings.Contains(r.Exchanges()[1].URL, "/locations/westeurope/"+word+"/operation-1") {
+			t.Errorf("%s: %s\n%s", word, r.Exchanges()[1].URL, found)
+		}
+		clean(t, found)
+	}
+}
+
 // The style of newer operations, and refusals: what a run in Azure may show.
 func TestFindingsOfWhatNobodyHasSeenYet(t *testing.T) {
 	r := recorder()

@@ -17,6 +17,7 @@ import (
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/standin/azurite"
+	"apim-dr/internal/standin/live"
 	"apim-dr/internal/store"
 	"apim-dr/internal/store/storetest"
 )
@@ -114,7 +115,7 @@ var atHome = place{
 // its tests makes two containers and deletes them.
 func TestBlobStorageKeepsTheContract(t *testing.T) {
 	in := atHome
-	if live(t, map[string]string{"AZURE_LIVE_STORAGE": "the Blob endpoint of a storage account such as https://contosodr.blob.core.windows.net, for whoever ran az login"}) {
+	if live.On(t, map[string]string{"AZURE_LIVE_STORAGE": "the Blob endpoint of a storage account such as https://contosodr.blob.core.windows.net, for whoever ran az login"}) {
 		in = azure(t, os.Getenv("AZURE_LIVE_STORAGE"))
 	}
 	storetest.Run(t, func(t *testing.T) storetest.Fixture {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"net/url"
-	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,29 +17,6 @@ import (
 
 	"apim-dr/internal/store"
 )
-
-// live tells whether the suite is to run against Azure. It fails the test when a variable that this needs is missing: a run that quietly met
-// Azurite instead would be taken for a proof.
-func live(t *testing.T, needs map[string]string) bool {
-	t.Helper()
-	switch on := os.Getenv("AZURE_LIVE"); on {
-	case "", "0":
-		return false
-	case "1":
-	default:
-		t.Fatalf("AZURE_LIVE is %q; accepted: 1 for Azure, 0 or nothing for Azurite", on)
-	}
-	var missing []string
-	for name, what := range needs {
-		if os.Getenv(name) == "" {
-			missing = append(missing, fmt.Sprintf("%s: %s", name, what))
-		}
-	}
-	if slices.Sort(missing); missing != nil {
-		t.Fatalf("AZURE_LIVE=1, but not set:\n%s\n(docs/live.md)", strings.Join(missing, "\n"))
-	}
-	return true
-}
 
 // azure is a storage account in Azure, reached as whoever ran az login. The names of the containers are this run's own: nothing that was there
 // before is written to, and nothing of it deleted.

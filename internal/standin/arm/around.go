@@ -21,6 +21,7 @@ const purgedAfter = 48 * time.Hour // documented
 var (
 	groupPath       = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+/resourceGroups/([^/]+))$`)
 	permissionsPath = regexp.MustCompile(`(?i)^(/subscriptions/.+)/providers/Microsoft\.Authorization/permissions$`)
+	statusPath      = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/providers/Microsoft\.ApiManagement/locations/[^/]+/operationsStatuses/([^/]+)$`)
 	deletedPath     = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/providers/Microsoft\.ApiManagement/deletedservices$`)
 )
 
@@ -35,6 +36,10 @@ func (c *call) around(path string) bool {
 	}
 	if m := permissionsPath.FindStringSubmatch(path); m != nil {
 		c.verb, c.id = ListPermissions, m[1]
+		return true
+	}
+	if m := statusPath.FindStringSubmatch(path); m != nil {
+		c.verb, c.id, c.operation, c.status = PollStatus, path, m[1], true
 		return true
 	}
 	if m := deletedPath.FindStringSubmatch(path); m != nil {

@@ -17,6 +17,7 @@ import (
 	"apim-dr/internal/dr"
 	"apim-dr/internal/mask"
 	"apim-dr/internal/standin/arm"
+	"apim-dr/internal/standin/azurite"
 )
 
 const (
@@ -72,18 +73,58 @@ func TestTheOfficialClientReadsWhatARestoreDoesNotBring(t *testing.T) {
 	}
 }
 
+// product is the app's own client.
+func (b *bench) product() *apim.Client {
+	b.t.Helper()
+	client, err := apim.New(apim.Options{Endpoint: b.url, Audience: audience, Credential: credential{b}, Now: b.clock.now, NewID: func() string { return "id" }, Mask: mask.New().Text,
+		Access: func(string) (apim.Access, error) {
+			return apim.Access{Mode: apim.AccessKey, Key: func() string { return azurite.Key }}, nil
+		}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return client
+}
+
+func TestTheClientOfTheProductFollowsOperationsBelowTheirRegion(t *testing.T) {
+	b := newBench(t, func(c *arm.Config) { c.Services[0].StatusPolls = true })
+	client, ctx := b.product(), t.Context()
+	start := func(verb dr.Verb) string {
+		t.Helper()
+		a := client.Start(ctx, dr.Leg{Verb: verb, ResourceID: west, Storage: dr.Storage{Account: "contosobackups", Container: b.container}}, "nightly")
+		if a.Verdict != dr.Still || !strings.Contains(a.Location, "/locations/westeurope/operationsStatuses/") || a.Retry != 20*time.Second {
+			t.Fatalf("%+v, %v", a, a.Error)
+		}
+		b.clock.pass(time.Minute)
+		if still := client.Check(ctx, a.Location); still.Verdict != dr.Still || still.Location != a.Location || still.Retry != 20*time.Second {
+			t.Errorf("while it runs: %+v, %v", still, still.Error)
+		}
+		b.clock.pass(time.Hour)
+		return a.Location
+	}
+	location := start(dr.VerbBackup)
+	if a := client.Check(ctx, location); a.Verdict != dr.OK || a.Service.State != "" {
+		t.Errorf("at its end: %+v, %v", a, a.Error)
+	}
+	b.srv.FailNext("contoso-west", arm.Restore, arm.SKUMismatch("StandardV2", "Standard"))
+	if a := client.Check(ctx, start(dr.VerbRestore)); a.Verdict != dr.No || a.Error.Code != "RestoreFailed" || a.Error.Message != arm.SKUMismatch("StandardV2", "Standard").Message {
+		t.Errorf("one that failed: %+v, %v", a, a.Error)
+	}
+	b.srv.Change(func(c *arm.Config) {
+		c.Grants = []arm.Grant{{Scope: subscription, Actions: []string{"Microsoft.ApiManagement/service/*"}}}
+	})
+	if a := client.Check(ctx, location); a.Verdict != dr.Refused || a.Error.Status != 403 {
+		t.Errorf("without the right: %+v, %v", a, a.Error)
+	}
+}
+
 func TestTheClientOfTheProductSeesWhatIsConfigured(t *testing.T) {
 	b := newBench(t, func(c *arm.Config) {
 		c.Services[0].Workspaces, c.Services[0].SystemIdentity, c.Services[0].Certificates = 3, true, []string{"Root 0A1B"}
 		c.Groups = map[string]string{"contoso-rg": "West Europe"}
 		c.Deleted = []arm.Service{{ID: group + "Contoso-Gone", Location: "West US"}}
 	})
-	client, err := apim.New(apim.Options{Endpoint: b.url, Audience: audience, Credential: credential{b}, Now: b.clock.now, NewID: func() string { return "id" }, Mask: mask.New().Text,
-		Access: func(string) (apim.Access, error) { return apim.Access{}, nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := t.Context()
+	client, ctx := b.product(), t.Context()
 	if a := client.Service(ctx, west); a.Verdict != dr.OK || !a.Service.Settings.SystemIdentity || a.Service.Settings.Certificates[0] != "Root 0A1B" || a.Service.Settings.HostNames[0].Custom {
 		t.Errorf("%+v", a)
 	}

@@ -75,10 +75,13 @@ func (b *bench) parameters() armapimanagement.ServiceBackupRestoreParameters {
 }
 
 func TestTheOfficialClientBacksUpAndRestores(t *testing.T) {
-	for name, double := range map[string]bool{"plain": false, "double slash": true} {
+	for name, change := range map[string]func(*arm.Config){
+		"plain": func(*arm.Config) {}, "double slash": func(c *arm.Config) { c.DoubleSlash = true },
+		"below the region": func(c *arm.Config) { c.Services[0].StatusPolls, c.Services[1].StatusPolls = true, true },
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, client := official(t, func(c *arm.Config) { c.DoubleSlash = double })
+			b, client := official(t, change)
 			backup, err := client.BeginBackup(t.Context(), "contoso-rg", "contoso-west", b.parameters(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -87,7 +90,11 @@ func TestTheOfficialClientBacksUpAndRestores(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if *done.Name != "contoso-west" || *done.Properties.ProvisioningState != "Succeeded" || *done.SKU.Name != armapimanagement.SKUTypeStandard {
+			if op := b.srv.Operations()[0]; op.Ended.IsZero() || op.Error != nil {
+				t.Errorf("the client took it for finished: %+v", op)
+			}
+			if name == "below the region" { // ends with the state alone
+			} else if *done.Name != "contoso-west" || *done.Properties.ProvisioningState != "Succeeded" || *done.SKU.Name != armapimanagement.SKUTypeStandard {
 				t.Errorf("the backup ended with %+v", done.ServiceResource)
 			}
 			restore, err := client.BeginRestore(t.Context(), "contoso-rg", "contoso-north", b.parameters(), nil)

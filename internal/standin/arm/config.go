@@ -29,7 +29,7 @@ type Config struct {
 	BackupDuration, RestoreDuration, UpdateDuration time.Duration
 	// RetryAfter is what a 202 asks for, in whole seconds, rounded up; 0: the recorded 60 s; negative: no such header.
 	RetryAfter time.Duration
-	// BaseURL begins every Location and nextLink, such as https://management.contoso.com; empty: as the client addressed the request.
+	// BaseURL begins every Location and nextLink, such as https://management.contoso.com; empty: plain http to the host of the request.
 	BaseURL string
 
 	Overlap      bool          // a second backup or restore of a busy service is accepted; false: 409 ServiceLocked
@@ -74,6 +74,8 @@ type Service struct {
 	Subnet              string            // ARM id
 	Protocols           map[string]string // customProperties that differ from the recorded ones, by their whole name
 	Workspaces          int
+	// StatusPolls: its operations are polled below the region, at operationsStatuses, and answer 200 with the state in the body; false: as recorded.
+	StatusPolls bool
 	// Content stands for APIs, policies and so on: a backup keeps it, a restore replaces it.
 	Content string
 }

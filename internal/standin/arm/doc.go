@@ -21,13 +21,15 @@
 // an end that may be missing by the REST reference of 2017; the buckets of throttling, their sizes, that all principals share one of 15 times
 // that size, and that who asks before Retry-After has passed is refused with a new value.
 //
-// Guessed: ServiceLocked for a second backup or restore (switch: Config.Overlap); that a wrong key or a missing container is refused at
-// once, and the words; BackupFailed, and RestoreFailed for a missing or unreadable backup; that the blob appears at the operation's end;
-// the state after a failure; when exactly the ETag moves; the answers to PUT of an existing service, PATCH and DELETE; 404 for forgotten
-// results; the body below Azure-AsyncOperation; that Consumption refuses the list of workspaces, and the others show an empty one; that a
-// name that was deleted can be created anew at once; the words for a missing resource group; what a gateway answers anywhere but at its
-// status address; which errors come from the "gateway" but for ResourceNotFound; that a bucket once empty refuses until it would be full again;
-// that v2 tiers and Consumption refuse reports with 400 (404: Inject a Fault), the words and targets of their other refusals, that a report's
-// count is that of all pages, and where its nextLink leads (switch: Config.ReportLinks). Reports sum up nothing and take no other filter than
-// time, and $orderby is not looked at. Nothing was compared with Azure itself.
+// Guessed: ServiceLocked for a second backup or restore (switch: Config.Overlap); that a wrong key, a missing container or an identity that
+// the instance lacks is refused at once, and the words; BackupFailed, and RestoreFailed for a missing or unreadable backup; that the blob
+// appears at the operation's end; the state after a failure; when exactly the ETag moves; the answers to PUT of an existing service, PATCH and
+// DELETE; 404 for forgotten results; the body below Azure-AsyncOperation; that backups and restores are polled below the region, as creates of
+// 2024-05-01 are (switch: Service.StatusPolls; their Location, InProgress and 20 s are reported), all else of such a poll, and that it needs
+// its signature; that Consumption refuses the list of workspaces, and the others show an empty one; that a name that was deleted can be
+// created anew at once; the words for a missing resource group; what a gateway answers anywhere but at its status address; which errors come
+// from the "gateway" but for ResourceNotFound; that a bucket once empty refuses until it would be full again; that v2 tiers and Consumption
+// refuse reports with 400 (404: Inject a Fault), the words and targets of their other refusals, that a report's count is that of all pages,
+// and where its nextLink leads (switch: Config.ReportLinks). Reports sum up nothing and take no other filter than time, and $orderby is not
+// looked at. Nothing was compared with Azure itself.
 package arm

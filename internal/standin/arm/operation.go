@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -26,6 +27,8 @@ type Operation struct {
 type operation struct {
 	Operation
 	svc          *service
+	place        string // id below which it is polled: of its service, or that which operationsStatuses gives it
+	signature    string // of such a place
 	p            parameters
 	due, visible time.Time
 	seen         bool           // the service has shown it
@@ -44,8 +47,12 @@ func (s *Server) begin(c *call, v *service, label, during string) *operation {
 		text = region(v.Location) + ":" + text
 	}
 	took := map[Verb]time.Duration{Backup: s.cfg.BackupDuration, Restore: s.cfg.RestoreDuration, Write: s.cfg.UpdateDuration, Delete: s.cfg.UpdateDuration}[c.verb]
-	op := &operation{svc: v, due: now.Add(took), visible: now.Add(s.cfg.VisibleAfter), during: during}
+	op := &operation{svc: v, place: v.ID, due: now.Add(took), visible: now.Add(s.cfg.VisibleAfter), during: during}
 	op.Operation = Operation{ID: base64.StdEncoding.EncodeToString([]byte(text)), Service: v.name, Verb: c.verb, Started: now}
+	if v.StatusPolls {
+		op.place = strings.Join(strings.Split(v.ID, "/")[:3], "/") + "/providers/Microsoft.ApiManagement/locations/" + region(v.Location) + "/operationsStatuses/" + op.ID
+		op.signature = uuid("signature", op.ID)
+	}
 	key := failKey{strings.ToLower(v.name), c.verb}
 	op.fail = s.failNext[key]
 	delete(s.failNext, key)
@@ -116,7 +123,7 @@ func (s *Server) backupOrRestore(c *call, v *service) *Error {
 		return e
 	}
 	s.mu.Lock()
-	cfg, sku := s.cfg, v.SKU
+	cfg, sku, assigned := s.cfg, v.SKU, v.assigned(p)
 	s.mu.Unlock()
 	// A restore into a v2 tier is accepted and fails at its end (reported); a backup there is refused.
 	if sku == "Consumption" || c.verb == Backup && strings.HasSuffix(sku, "V2") {
@@ -124,6 +131,9 @@ func (s *Server) backupOrRestore(c *call, v *service) *Error {
 	}
 	if e := cfg.reach(c.ctx, v.name, c.verb, p); e != nil {
 		return e
+	}
+	if !assigned {
+		return invalidParameter("The managed identity is not assigned to the service.", "accessType", p.AccessType)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,9 +147,24 @@ func (s *Server) backupOrRestore(c *call, v *service) *Error {
 	return nil
 }
 
-// pollHeaders say where and when to poll, in the forms recorded for the api-version.
+// pollHeaders say where and when to poll.
 func (s *Server) pollHeaders(c *call, op *operation) {
-	base, id, h := s.base(c)+op.svc.ID, op.ID, c.w.Header()
+	h, usual := c.w.Header(), 60*time.Second
+	if op.signature == "" {
+		s.locate(c, op)
+	} else if usual = 20 * time.Second; c.verb != PollStatus {
+		at := fmt.Sprintf("%s%s?api-version=%s&t=%d&c=TUlJSA&s=%s&h=%.8[5]s", s.base(c), op.place, c.fullVersion, op.Started.Unix(), op.signature)
+		h.Set("Location", at)
+		h.Set("Azure-AsyncOperation", at) // by it the official client knows that a 200 need not be the end
+	}
+	if wait := cmp.Or(s.cfg.RetryAfter, usual); wait > 0 { // recorded
+		h.Set("Retry-After", seconds(wait))
+	}
+}
+
+// locate sets Location, and what stood beside it, in the forms recorded for the api-version.
+func (s *Server) locate(c *call, op *operation) {
+	base, id, h := s.base(c)+op.place, op.ID, c.w.Header()
 	if c.verb == Poll && c.version < "2019-01-01" {
 		id = strings.ReplaceAll(id, "=", "%3D")
 	}
@@ -153,10 +178,16 @@ func (s *Server) pollHeaders(c *call, op *operation) {
 		base += "/"
 	}
 	h.Set("Location", base+"/operationresults/"+id+"?api-version="+c.fullVersion)
-	if wait := s.cfg.RetryAfter; wait == 0 {
-		h.Set("Retry-After", "60") // recorded
-	} else if wait > 0 {
-		h.Set("Retry-After", seconds(wait))
+}
+
+// find finds what a poll is about.
+func (s *Server) find(c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, op := range s.operations {
+		if op.ID == c.operation && strings.EqualFold(op.place, c.id) && op.signature == c.r.URL.Query().Get("s") {
+			c.polled, c.service = op, op.Service
+		}
 	}
 }
 
@@ -164,18 +195,20 @@ func (s *Server) pollHeaders(c *call, op *operation) {
 func (s *Server) poll(c *call) *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.operations, func(o *operation) bool { return o.ID == c.operation && strings.EqualFold(o.svc.ID, c.id) })
-	if i < 0 || s.cfg.ResultsLive > 0 && !s.operations[i].Ended.IsZero() && s.cfg.Now().Sub(s.operations[i].Ended) >= s.cfg.ResultsLive {
+	op := c.polled
+	if op == nil || s.cfg.ResultsLive > 0 && !op.Ended.IsZero() && s.cfg.Now().Sub(op.Ended) >= s.cfg.ResultsLive {
 		return &Error{Status: http.StatusNotFound, Code: "OperationNotFound", Message: "The operation was not found: " + c.operation}
 	}
-	op := s.operations[i]
 	switch {
 	case c.status: // 200 with the state in the body, as Azure-AsyncOperation URLs have it
-		body := map[string]any{"name": op.ID, "status": "InProgress"}
-		if op.Error != nil {
+		body := map[string]any{"name": op.ID, "status": "Succeeded"}
+		switch {
+		case op.Error != nil:
 			body["status"], body["error"] = "Failed", op.Error.body("")["error"]
-		} else if !op.Ended.IsZero() {
-			body["status"] = "Succeeded"
+		case op.Ended.IsZero():
+			if body["status"] = "InProgress"; c.verb == PollStatus { // 2014's are not recorded
+				s.pollHeaders(c, op)
+			}
 		}
 		c.send(http.StatusOK, body)
 	case op.Ended.IsZero():

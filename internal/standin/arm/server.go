@@ -20,8 +20,9 @@ import (
 type Verb string
 
 const (
-	Read            Verb = "read" // GET of a service
-	Poll            Verb = "poll" // GET of an operation
+	Read            Verb = "read"   // GET of a service
+	Poll            Verb = "poll"   // GET of an operation, below its service
+	PollStatus      Verb = "status" // GET of an operation, below its region, see Service.StatusPolls
 	Backup          Verb = "backup"
 	Restore         Verb = "restore"
 	Write           Verb = "write" // PUT and PATCH of a service
@@ -38,7 +39,8 @@ const (
 // actions are what a caller must be allowed to do.
 var actions = map[Verb]string{
 	Read: "Microsoft.ApiManagement/service/read", Poll: "Microsoft.ApiManagement/service/operationresults/read",
-	Backup: "Microsoft.ApiManagement/service/backup/action", Restore: "Microsoft.ApiManagement/service/restore/action",
+	PollStatus: "Microsoft.ApiManagement/locations/operationsStatuses/read",
+	Backup:     "Microsoft.ApiManagement/service/backup/action", Restore: "Microsoft.ApiManagement/service/restore/action",
 	Write: "Microsoft.ApiManagement/service/write", Delete: "Microsoft.ApiManagement/service/delete",
 	ListWorkspaces: "Microsoft.ApiManagement/service/workspaces/read", ListDeleted: "Microsoft.ApiManagement/deletedservices/read",
 	ReadGroup: "Microsoft.Resources/subscriptions/resourceGroups/read", ListPermissions: "Microsoft.Authorization/permissions/read",
@@ -85,13 +87,14 @@ type call struct {
 	body                 []byte
 	id, group, service   string // from the path; id is what the action is over
 	verb                 Verb
-	subscription         string // from the path, in lower case
-	operation            string // id, of a poll
-	report               string // name, of a report
-	status               bool   // a poll whose answer has the state in its body
-	version, fullVersion string // api-version without and with "-preview"
-	sent                 int    // status sent, 0: none
-	mute                 bool   // the answer is to be lost
+	subscription         string     // from the path, in lower case
+	operation            string     // id, of a poll
+	polled               *operation // what a poll is about; nil: there is no such operation
+	report               string     // name, of a report
+	status               bool       // a poll whose answer has the state in its body
+	version, fullVersion string     // api-version without and with "-preview"
+	sent                 int        // status sent, 0: none
+	mute                 bool       // the answer is to be lost
 }
 
 // ServeHTTP answers as Resource Manager does. It panics with http.ErrAbortHandler where a fault cuts the connection.
@@ -99,6 +102,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{ctx: context.WithoutCancel(r.Context()), w: w, r: r, fullVersion: r.URL.Query().Get("api-version")}
 	c.version = strings.TrimSuffix(c.fullVersion, "-preview")
 	c.route()
+	s.find(c)
 	defer s.record(c)
 	var err error
 	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20)); err != nil {
@@ -195,7 +199,7 @@ func (s *Server) admit(c *call) *Error {
 		return e
 	}
 	switch action := actions[c.verb]; {
-	case c.fullVersion == "" && !c.status: // recorded: 2014's Azure-AsyncOperation has none
+	case c.fullVersion == "" && !(c.status && c.verb == Poll): // recorded: 2014's Azure-AsyncOperation has none
 		return frontDoor(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	case c.fullVersion != "" && !apiVersion.MatchString(c.fullVersion):
 		return frontDoor(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid.", c.fullVersion)
@@ -238,7 +242,7 @@ func (s *Server) serve(c *call) *Error {
 		return s.listPermissions(c)
 	case c.version < minimum && !c.status:
 		return badRequest("InvalidApiVersionParameter", "API version query parameter is not specified or was specified incorrectly.  Supported versions: %s and later", minimum)
-	case c.verb == Poll:
+	case c.verb == Poll, c.verb == PollStatus:
 		return s.poll(c)
 	case c.verb == ReadGroup:
 		return s.readGroup(c)
@@ -296,9 +300,6 @@ func (c *call) send(status int, body map[string]any) {
 func (s *Server) base(c *call) string {
 	if s.cfg.BaseURL != "" {
 		return s.cfg.BaseURL
-	}
-	if c.r.TLS != nil || c.r.URL.Scheme == "https" {
-		return "https://" + c.r.Host
 	}
 	return "http://" + c.r.Host
 }

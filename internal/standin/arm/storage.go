@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +48,17 @@ func parse(body []byte, version string) (p parameters, e *Error) {
 		}
 	}
 	return p, nil
+}
+
+// assigned tells whether an instance has the identity that it is to use.
+func (v Service) assigned(p parameters) bool {
+	switch p.AccessType {
+	case "SystemAssignedManagedIdentity":
+		return v.SystemIdentity
+	case "UserAssignedManagedIdentity":
+		return slices.ContainsFunc(slices.Collect(maps.Values(v.UserIdentities)), func(id string) bool { return strings.EqualFold(id, p.ClientID) })
+	}
+	return true
 }
 
 // client is a client of the account with the access that the parameters ask for, or why API Management has none.

@@ -95,7 +95,7 @@ func TestARestoreFailsAtItsEndWhenTheBackupDoesNotFit(t *testing.T) {
 	b.backup("contoso-west")
 	b.clock.pass(5 * time.Minute)
 	b.want(b.do("GET", west+current, ""), 200, "")
-	for name, data := range map[string]string{"junk": "junk", "empty": ""} {
+	for name, data := range map[string]string{"junk": "junk", "empty": "", "other": `{"format":"2","sku":"Standard","createdAt":"2026-03-01T02:00:00Z"}`} {
 		if _, err := b.blobs.UploadBuffer(t.Context(), b.container, name, []byte(data), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -106,6 +106,7 @@ func TestARestoreFailsAtItsEndWhenTheBackupDoesNotFit(t *testing.T) {
 		{north, "absent", "Cannot restore: backup 'absent': Invalid parameter: The remote server returned an error: BlobNotFound\r\nParameter name: backupContainerName (value: [" + b.container + "])"},
 		{north, "junk", "Cannot restore: 'junk' is not a valid backup"},
 		{north, "empty", "Cannot restore: 'empty' is not a valid backup"},
+		{north, "other", "Cannot restore: 'other' is not a valid backup"},
 	} {
 		before := b.do("GET", tt.id+current, "").body["etag"]
 		a := b.want(b.restore(tt.id, "backupName", tt.backup), 400, "RestoreFailed")
@@ -178,7 +179,11 @@ func TestARequestWithBadParametersIsRefusedAtOnce(t *testing.T) {
 }
 
 func TestAManagedIdentityNeedsAGrantOnTheAccount(t *testing.T) {
-	b := newBench(t, nil)
+	b := newBench(t, func(c *arm.Config) {
+		c.Services[0].SystemIdentity, c.Services[2].SystemIdentity = true, true
+		c.Services[2].UserIdentities = map[string]string{"backup": strings.ToUpper(appID)}
+		c.Services[1].UserIdentities = map[string]string{"other": "0c0c0c0c-0000-0000-0000-00000000000c"}
+	})
 	system := []string{"accessType", "SystemAssignedManagedIdentity", "accessKey", "-"}
 	user := func(id string) []string {
 		return []string{"accessType", "UserAssignedManagedIdentity", "accessKey", "-", "clientId", id}
@@ -186,6 +191,12 @@ func TestAManagedIdentityNeedsAGrantOnTheAccount(t *testing.T) {
 	premium := group + "contoso-premium"
 	b.want(b.do("POST", west+"/backup"+current, b.body(system...)), 202, "")
 	b.want(b.do("POST", premium+"/backup"+current, b.body(system...)), 400, "InvalidParameters")
+	for _, access := range [][]string{system, user(appID)} { // the account would let them in, but north has another
+		if a := b.want(b.do("POST", north+"/backup"+current, b.body(access...)), 400, "InvalidParameters"); !strings.Contains(a.message(), "is not assigned to the service") {
+			t.Errorf("got %q", a.message())
+		}
+	}
+	b.want(b.do("POST", premium+"/backup"+current, b.body(append(system, "clientId", appID)...)), 400, "InvalidParameters") // which is another identity's
 	b.want(b.do("POST", premium+"/backup"+current, b.body(user("0b0b0b0b-0000-0000-0000-00000000000b")...)), 400, "InvalidParameters")
 	b.want(b.do("POST", premium+"/backup?api-version=2020-12-01", b.body(user(appID)...)), 400, "InvalidParameters") // identity came later
 	b.want(b.do("POST", premium+"/backup"+current, b.body(user(appID)...)), 202, "")

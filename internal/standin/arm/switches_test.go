@@ -1,7 +1,10 @@
 package arm_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,12 +65,13 @@ func TestOnlyGrantedActionsAreAllowed(t *testing.T) {
 func TestAnOccupiedServiceIsBusyUntilItIsFree(t *testing.T) {
 	b := newBench(t, nil)
 	free := b.srv.Occupy("CONTOSO-west")
-	if a := b.do("GET", west+current, ""); a.prop("provisioningState") != "Updating" {
-		t.Errorf("%s", a.raw)
+	during := b.do("GET", west+current, "")
+	if during.prop("provisioningState") != "Updating" {
+		t.Errorf("%s", during.raw)
 	}
 	b.want(b.do("POST", west+"/backup"+current, b.body()), 409, "ServiceLocked")
 	free()
-	if a := b.do("GET", west+current, ""); a.prop("provisioningState") != "Succeeded" {
+	if a := b.do("GET", west+current, ""); a.prop("provisioningState") != "Succeeded" || a.body["etag"] == during.body["etag"] {
 		t.Errorf("%s", a.raw)
 	}
 	b.want(b.do("POST", west+"/backup"+current, b.body()), 202, "")
@@ -79,6 +83,9 @@ func TestAnOccupiedServiceIsBusyUntilItIsFree(t *testing.T) {
 func TestTheServiceShowsUpdatingWhileAnOperationRuns(t *testing.T) {
 	b := newBench(t, func(c *arm.Config) { c.VisibleAfter = time.Minute })
 	before := b.do("GET", west+current, "")
+	if etag, _ := before.body["etag"].(string); before.header.Get("ETag") != `"`+etag+`"` {
+		t.Errorf("ETag %s of %s", before.header.Get("ETag"), before.raw)
+	}
 	location := b.backup("contoso-west")
 	same := b.do("GET", west+current, "")
 	if same.prop("provisioningState") != "Succeeded" || same.body["etag"] != before.body["etag"] {
@@ -185,6 +192,9 @@ func TestAResetDoesNothingAndALostAnswerHidesWhatWasDone(t *testing.T) {
 	if a, err := b.try("POST", west+"/backup"+current, b.body()); err == nil {
 		t.Errorf("the reset was answered with %d", a.status)
 	}
+	if a, err := b.try("POST", west+"/backup"+current, strings.Repeat(" ", 1<<20)+b.body()); err == nil {
+		t.Errorf("a body of more than 1 MiB was answered with %d", a.status)
+	}
 	if n := len(b.srv.Operations()); n != 0 {
 		t.Errorf("%d operations after the reset, want none", n)
 	}
@@ -200,8 +210,8 @@ func TestAResetDoesNothingAndALostAnswerHidesWhatWasDone(t *testing.T) {
 	for _, r := range b.srv.Requests() {
 		status = append(status, r.Status)
 	}
-	if len(status) != 3 || status[0] != 0 || status[1] != 0 || status[2] != 409 {
-		t.Errorf("logged %v, want [0 0 409]", status)
+	if !slices.Equal(status, []int{0, 0, 0, 409}) {
+		t.Errorf("logged %v, want [0 0 0 409]", status)
 	}
 }
 
@@ -233,6 +243,8 @@ func TestAnArrangedFailureIsToldByThePollAndWritesNoBlob(t *testing.T) {
 	if e := b.srv.Operations()[0].Error; e == nil || e.Code != "BackupFailed" {
 		t.Errorf("the operation's error is %v", e)
 	}
+	b.srv.FailNext("contoso-west", arm.Backup, arm.BackupExpired())
+	b.srv.ClearFaults()
 	second := b.backup("contoso-west")
 	b.clock.pass(5 * time.Minute)
 	b.want(b.do("GET", second, ""), 200, "")
@@ -276,7 +288,7 @@ func TestLocationAndRetryAfterFollowTheSwitches(t *testing.T) {
 }
 
 func TestAzureAsyncOperationOf2014TellsTheState(t *testing.T) {
-	b := newBench(t, nil)
+	b := newBench(t, func(c *arm.Config) { c.Services[0].MinAPIVersion = "2014-02-14" }) // the URL has no api-version
 	b.srv.FailNext("contoso-north", arm.Backup, arm.BackupExpired())
 	var urls []string
 	for _, id := range []string{west, north} {
@@ -290,6 +302,61 @@ func TestAzureAsyncOperationOf2014TellsTheState(t *testing.T) {
 		if a := b.do("GET", urls[i], ""); a.status != 200 || a.body["status"] != want {
 			t.Errorf("got %d %s, want %s", a.status, a.raw, want)
 		}
+	}
+}
+
+func TestOperationsArePolledBelowTheirRegionWhereTheSwitchSaysSo(t *testing.T) {
+	b := newBench(t, func(c *arm.Config) { c.Services[0].StatusPolls, c.Services[1].StatusPolls = true, true })
+	const place = subscription + "/providers/Microsoft.ApiManagement/locations/westeurope/operationsStatuses/"
+	a := b.want(b.do("POST", west+"/backup"+current, b.body()), 202, "")
+	location := a.header.Get("Location")
+	if !strings.HasPrefix(location, b.url+place) || a.header.Get("Retry-After") != "20" || a.header.Get("Azure-AsyncOperation") != location {
+		t.Errorf("%v", a.header)
+	}
+	poll := func(location, status string) answer {
+		t.Helper()
+		a := b.do("GET", location, "")
+		if a.status != 200 || a.body["status"] != status || a.header.Get("Location") != "" || (a.header.Get("Retry-After") == "20") != (status == "InProgress") {
+			t.Errorf("got %d %s %v, want %s", a.status, a.raw, a.header, status)
+		}
+		return a
+	}
+	poll(location, "InProgress")
+	bare, _, _ := strings.Cut(location, "&")
+	id := strings.TrimPrefix(bare, b.url+place)
+	for name, elsewhere := range map[string]string{
+		"without its signature": bare, "in another region": strings.Replace(location, "westeurope", "northeurope", 1),
+		"in another subscription": strings.Replace(location, subscription, "/subscriptions/11111111-0000-0000-0000-000000000000", 1), "below its service": b.url + west + "/operationresults/" + id,
+	} {
+		if a := b.do("GET", elsewhere, ""); a.status != 404 || a.code() != "OperationNotFound" {
+			t.Errorf("%s: %d %s", name, a.status, a.raw)
+		}
+	}
+	b.want(b.do("GET", strings.Replace(location, "api-version", "x", 1), ""), 400, "MissingApiVersionParameter")
+	b.clock.pass(5 * time.Minute)
+	poll(location, "Succeeded")
+
+	b.srv.FailNext("contoso-north", arm.Restore, arm.BackupExpired())
+	failing := b.do("POST", north+"/restore"+current, b.body()).header.Get("Location")
+	b.clock.pass(10 * time.Minute)
+	if a := poll(failing, "Failed"); !strings.Contains(a.raw, `"error":{"code":"RestoreFailed"`) {
+		t.Errorf("got %s", a.raw)
+	}
+
+	b.srv.Inject(arm.Fault{Verb: arm.PollStatus, Service: "contoso-west", Status: 503})
+	poll(failing, "Failed") // of another service
+	b.want(b.do("GET", location, ""), 503, "ServiceUnavailable")
+	own := []arm.Grant{{Scope: west, Actions: []string{"*"}}, {Scope: subscription, Actions: []string{"Microsoft.ApiManagement/service/*"}}}
+	b.srv.Change(func(c *arm.Config) { c.Grants = own })
+	if a := b.want(b.do("GET", location, ""), 403, "AuthorizationFailed"); !strings.Contains(a.message(), "'Microsoft.ApiManagement/locations/operationsStatuses/read' over scope '"+place) {
+		t.Errorf("got %s", a.message())
+	}
+	b.srv.Change(func(c *arm.Config) {
+		c.Grants = []arm.Grant{{Scope: subscription, Actions: []string{"Microsoft.ApiManagement/locations/operationsStatuses/read"}}}
+	})
+	poll(location, "Succeeded")
+	if r := b.srv.Requests(); r[len(r)-1].Verb != arm.PollStatus || r[len(r)-1].Service != "contoso-west" {
+		t.Errorf("logged %+v", r[len(r)-1])
 	}
 }
 
@@ -343,6 +410,27 @@ func TestTheRequestLogTellsWhoAskedForWhat(t *testing.T) {
 		Traceparent: "00-11111111111111111111111111111111-2222222222222222-01", ClientRequestID: "contoso-1"}
 	if len(got) != 2 || got[0] != want || got[1].Status != 401 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTheRequestLogKeepsTheLatest(t *testing.T) {
+	b := newBench(t, nil)
+	for n := range 10_002 {
+		b.srv.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", fmt.Sprint("/", n), nil))
+	}
+	if r := b.srv.Requests(); len(r) != 10_000 || r[0].Path != "/2" || r[9_999].Path != "/10001" {
+		t.Errorf("%d requests, from %s to %s", len(r), r[0].Path, r[len(r)-1].Path)
+	}
+}
+
+func TestAChangeIsMadeToCopies(t *testing.T) {
+	grants, records, accounts := []arm.Grant{{Scope: west}}, []arm.ReportRecord{{Service: "contoso-west"}}, map[string]arm.Account{}
+	b := newBench(t, func(c *arm.Config) { c.Grants, c.Records, c.Accounts = grants, records, accounts })
+	b.srv.Change(func(c *arm.Config) {
+		c.Grants[0].Scope, c.Records[0].Service, c.Accounts["contosonew"] = north, "contoso-north", arm.Account{}
+	})
+	if grants[0].Scope != west || records[0].Service != "contoso-west" || len(accounts) != 0 {
+		t.Errorf("%v, %v, %v: requests under way read them", grants, records, accounts)
 	}
 }
 

@@ -106,7 +106,7 @@ func (i *Issuer) authenticate(app App, form url.Values) (code int, text string) 
 	switch secret := form.Get("client_secret"); {
 	case secret == "":
 		return 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
-	case app.Secret == "" || subtle.ConstantTimeCompare([]byte(secret), []byte(app.Secret)) != 1:
+	case subtle.ConstantTimeCompare([]byte(secret), []byte(app.Secret)) != 1:
 		return 7000215, fmt.Sprintf("Invalid client secret provided. Ensure that it is the secret's value and not its ID, for app '%s'.", app.ClientID)
 	}
 	return 0, ""

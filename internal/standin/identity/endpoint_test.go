@@ -2,7 +2,10 @@ package identity_test
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,6 +125,50 @@ func TestABadAssertionIsRefusedWithEntrasCode(t *testing.T) {
 	for code, assertion := range map[string]string{"AADSTS700213": subject, "AADSTS700212": audience, "AADSTS700024": expired, "AADSTS50013": foreign} {
 		if _, err := get(t, workload(t, client, assertion)); err == nil || !strings.Contains(err.Error(), code) {
 			t.Errorf("got %v, want %s", err, code)
+		}
+	}
+}
+
+// What azidentity itself would never send.
+func TestTheTokenEndpointRefusesWhatIsNoClientCredentialsGrant(t *testing.T) {
+	const bare = "0b0b0b0b-0000-0000-0000-00000000000b"
+	i, client := entra(t)
+	i.Register(identity.App{ClientID: bare})
+	assertion, _ := i.Issue(identity.ExchangeAudience, "contoso-workload")
+	nobody, _ := i.Issue(identity.ExchangeAudience, "")
+	const jwt = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	for _, tt := range []struct {
+		change []string // names and values
+		status int
+		want   string
+	}{
+		{nil, 200, `"token_type":"Bearer"`},
+		{[]string{"grant_type", "password"}, 400, "AADSTS70003"},
+		{[]string{"scope", arm}, 400, "AADSTS1002012"},
+		{[]string{"scope", "openid " + arm + "/.default offline_access"}, 200, `"expires_in":3`},
+		{[]string{"client_id", "0c0c0c0c-0000-0000-0000-00000000000c"}, 400, "AADSTS700016"},
+		{[]string{"client_secret", ""}, 401, "AADSTS7000218"},
+		{[]string{"client_id", bare}, 401, "AADSTS7000215"}, // has no secret
+		{[]string{"client_secret", "", "client_assertion", assertion, "client_assertion_type", jwt}, 200, `"token_type":"Bearer"`},
+		{[]string{"client_secret", "", "client_assertion", assertion, "client_assertion_type", "saml"}, 401, "AADSTS50027"},
+		{[]string{"client_id", bare, "client_assertion", nobody, "client_assertion_type", jwt}, 401, "AADSTS700213"}, // trusts no subject
+	} {
+		form := url.Values{"grant_type": {"client_credentials"}, "scope": {arm + "/.default"}, "client_id": {appID}, "client_secret": {secret}}
+		for n := 0; n < len(tt.change); n += 2 {
+			form.Set(tt.change[n], tt.change[n+1])
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, client.Cloud.ActiveDirectoryAuthorityHost+"/contoso/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := client.Transport.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if resp.Body.Close(); err != nil || resp.StatusCode != tt.status || !strings.Contains(string(body), tt.want) {
+			t.Errorf("%q: %d %s (%v), want %d %s", tt.change, resp.StatusCode, body, err, tt.status, tt.want)
 		}
 	}
 }
