@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"apim-dr/internal/changes"
 	"apim-dr/internal/customhandler"
@@ -20,4 +21,16 @@ func (a *App) configurationChanged(ctx context.Context, m customhandler.MessageI
 		errs = append(errs, a.Engine.Changed(ctx, c))
 	}
 	return errors.Join(errs...)
+}
+
+// deadChange handles what Service Bus gave up on in queue changes: once more.
+func (a *App) deadChange(ctx context.Context, m customhandler.MessageInvocation) error {
+	a.Log.ErrorContext(ctx, "dead letter", "reason", died(m), "content", string(m.Body))
+	return a.configurationChanged(ctx, m)
+}
+
+// died tells how a message came into a dead-letter queue.
+func died(m customhandler.MessageInvocation) string {
+	return fmt.Sprintf("message %s died after %d deliveries: %s %s", m.MessageID, m.DeliveryCount,
+		m.ApplicationProperties["DeadLetterReason"], m.ApplicationProperties["DeadLetterErrorDescription"])
 }

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"apim-dr/internal/bus"
 	"apim-dr/internal/customhandler"
@@ -24,8 +23,7 @@ func (a *App) pollOperation(ctx context.Context, m customhandler.MessageInvocati
 
 // deadLetter handles what Service Bus gave up on, in either queue: the operation goes on or ends, nothing is dropped.
 func (a *App) deadLetter(ctx context.Context, m customhandler.MessageInvocation) error {
-	why := dr.Failure("DeadLettered", fmt.Sprintf("message %s died after %d deliveries: %s %s", m.MessageID, m.DeliveryCount,
-		m.ApplicationProperties["DeadLetterReason"], m.ApplicationProperties["DeadLetterErrorDescription"]))
+	why := dr.Failure("DeadLettered", died(m))
 	a.Log.ErrorContext(ctx, "dead letter", "reason", why.Message, "content", string(m.Body))
 	bury := func(ctx context.Context, w dr.Wake) error {
 		why.Message += "; content: " + string(m.Body)

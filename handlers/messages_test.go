@@ -122,6 +122,7 @@ func TestDeadLettersRaiseTheirAlert(t *testing.T) {
 	dead := alerts[slices.IndexFunc(alerts, func(a infra.Alert) bool { return a.Name == "dead-letter" })]
 	for body, handle := range map[string]func(*App) func(context.Context, customhandler.MessageInvocation) error{
 		`{"v":1,"id":"20260105-backup-0123456789abcdef0123"}`: func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadLetter },
+		`[]`:       func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadChange },
 		"nonsense": func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.pollOperation },
 	} {
 		var out bytes.Buffer

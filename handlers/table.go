@@ -92,6 +92,7 @@ func (a *App) Table() []Function {
 		{Name: "ConfigurationChanged", Message: a.configurationChanged},
 		{Name: "DeadLetterOperations", Message: a.deadLetter},
 		{Name: "DeadLetterPolls", Message: a.deadLetter},
+		{Name: "DeadLetterChanges", Message: a.deadChange},
 	}
 }
 

@@ -31,7 +31,7 @@ param auth 'key' | 'entra' = 'key'
 
 param entraClientId string = ''
 
-@description('Sources of change events, and the stamps whose queue changes they go to. This version does not read that queue: leave it empty.')
+@description('Sources of change events, and the stamps whose queue changes they go to. Empty: backups are taken by schedule alone.')
 param changeSources ChangeSource[] = []
 
 param tags object = {}
