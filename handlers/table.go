@@ -24,6 +24,7 @@ type Engine interface {
 	Busy(ctx context.Context, service string) (engine.Busy, error)
 	Status(ctx context.Context) (engine.Status, error)
 	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
+	RecoveryPoint(ctx context.Context, id string) (dr.RecoveryPoint, error)
 	Retention(ctx context.Context, service string) ([]dr.Decision, error)
 	Changed(ctx context.Context, c dr.Change) error
 	Knock(ctx context.Context, w dr.Wake) error
@@ -86,6 +87,7 @@ func (a *App) Table() []Function {
 		{Name: "GetServiceBusy", Pattern: "GET /api/services/{name}/busy", Role: principal.Reader, HTTP: a.getServiceBusy},
 		{Name: "GetStatus", Pattern: "GET /api/status", Role: principal.Reader, HTTP: a.getStatus},
 		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, Query: []string{"service", "prune"}, HTTP: a.listRecoveryPoints},
+		{Name: "GetNotCovered", Pattern: "GET /api/recovery-points/{id}/not-covered", Role: principal.Reader, HTTP: a.getNotCovered},
 		{Name: "RunOperation", Message: a.runOperation},
 		{Name: "PollOperation", Message: a.pollOperation},
 		{Name: "Watchdog", Timer: a.watchdog},

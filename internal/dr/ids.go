@@ -55,6 +55,11 @@ func KindOf(id string) Kind {
 	return Kind(strings.Split(id, "-")[1])
 }
 
+// MadeBy is the id of the operation that made a recovery point.
+func MadeBy(pointID string) string {
+	return pointID[:strings.LastIndex(pointID, "-s")]
+}
+
 // Day is the day in an id, yyyymmdd: the folder of its record.
 func Day(id string) string { return id[:8] }
 

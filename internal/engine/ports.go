@@ -17,6 +17,7 @@ var (
 	ErrNewer      = errors.New("the record was written by a newer version")
 	ErrDeleting   = errors.New("the recovery point is being deleted")
 	ErrInUse      = errors.New("the recovery point is in use")
+	ErrNoPoint    = errors.New("no such recovery point")
 	ErrImmutable  = errors.New("the container's immutability policy keeps the blob")
 	ErrCursor     = errors.New("the listing cannot be continued from there: begin it again")
 )

@@ -295,3 +295,23 @@ func TestAPruneThatFailsIsTriedAgainSomeTimes(t *testing.T) {
 	}
 	w.keeps(ids[0])
 }
+
+func TestARecoveryPointIsFoundByItsIDAlone(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	stocked := w.stock(1)[0] // its operation has no record, as after a rebuild
+	op, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Hour)
+	for _, id := range []string{stocked, op.ID + "-s0-a1"} {
+		if p, err := w.e.RecoveryPoint(t.Context(), id); err != nil || p.ID != id {
+			t.Errorf("%+v, %v", p, err)
+		}
+	}
+	for _, id := range []string{"", "x", op.ID, op.ID + "-s0-a2", "../" + stocked} {
+		if p, err := w.e.RecoveryPoint(t.Context(), id); !errors.Is(err, engine.ErrNoPoint) {
+			t.Errorf("%q: %+v, %v", id, p, err)
+		}
+	}
+}

@@ -128,6 +128,30 @@ func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, 
 	return s, err
 }
 
+// RecoveryPoint finds one by its id alone; ErrNoPoint.
+func (e *Engine) RecoveryPoint(ctx context.Context, id string) (dr.RecoveryPoint, error) {
+	if !dr.ValidPointID(id) {
+		return dr.RecoveryPoint{}, fmt.Errorf("%w: %q is not the id of one", ErrNoPoint, id)
+	}
+	op, _, err := e.Store.Operation(ctx, dr.MadeBy(id))
+	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+		return dr.RecoveryPoint{}, err
+	}
+	services := []string{op.Service}
+	if err != nil { // as after a rebuild of the catalog
+		if services, err = e.Store.Catalogued(ctx); err != nil {
+			return dr.RecoveryPoint{}, err
+		}
+	}
+	for _, service := range services {
+		p, err := e.Store.Point(ctx, service, id)
+		if !errors.Is(err, ErrNotFound) {
+			return p, err
+		}
+	}
+	return dr.RecoveryPoint{}, fmt.Errorf("%w: %s", ErrNoPoint, id)
+}
+
 // RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some; ErrUnknownService for one
 // that has none.
 func (e *Engine) RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error) {
