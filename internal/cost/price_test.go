@@ -67,7 +67,10 @@ func (f figures) month(n float64, standby kindOfStandby) amounts {
 	a.add(results*f.of("subscribers"), perSubscriber)
 	passes := f.of("hours of a month") * passesPerHour
 	a.add(passes, perPass)
-	a.add(passes*2, passPlan) // one plan, and the drills
+	a.add(passes*3, passPlan) // one plan, the drills and the pruning
+	a.add(nights, perPruning)
+	a.add(nights*n, perPruned)
+	a.add(nights*n*(30-1), perPoint) // without retention
 	a.add(passes*n, plus(passService, passSecondary, passDrill))
 	return a
 }

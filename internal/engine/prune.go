@@ -16,8 +16,8 @@ import (
 const prunes = "~prune"
 
 const (
-	pruneWindow = 15 * time.Minute // the services of one pass are spread over it
-	pruneTries  = 5                // then the next pass does it
+	pruneEach  = 200 * time.Millisecond // for each service: the messages of one pass are spread over so much
+	pruneTries = 5                      // then the next pass does it
 )
 
 // Retention tells what becomes of each recovery point of a service, and why, as Prune would decide now; ErrUnknownService as with RecoveryPoints.
@@ -130,7 +130,7 @@ func (e *Engine) pruning(ctx context.Context, _ Request, tick, now time.Time) ([
 		return nil, err
 	}
 	return nil, each(services, func(service string) error {
-		return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: prunes, Service: service, At: tick}, now.Add(stagger(service, pruneWindow)))
+		return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: prunes, Service: service, At: tick}, now.Add(stagger(service, time.Duration(len(services))*pruneEach)))
 	})
 }
 
