@@ -19,6 +19,7 @@ const (
 	pairsDir      = "pairs/"           // <pair>
 	idemDir       = "idem/"            // <hash of the Idempotency-Key>
 	ticksDir      = "ticks/"           // <plan>
+	usageDir      = "usage/"           // <service>
 	quarantineDir = "quarantine/"      // <sha256 of the content>
 
 	recordSuffix = ".json"
