@@ -206,11 +206,10 @@ func short(text string) string {
 
 // Event tells what a run has exported.
 type Event struct {
-	ID          string // also the Service Bus MessageID: publishing twice is one event
-	Subject     string // ARM id of the instance
-	Time        time.Time
-	Traceparent string
-	Data        Result
+	ID      string // also the Service Bus MessageID: publishing twice is one event
+	Subject string // ARM id of the instance
+	Time    time.Time
+	Data    Result
 }
 
 // Result is the data of the event.
@@ -231,6 +230,19 @@ type Missing struct {
 	Report Report    `json:"report"`
 	Since  time.Time `json:"since"`
 	Why    Why       `json:"why"`
+}
+
+// EventType is the type of the event.
+const EventType = "apimdr.usage.exported"
+
+// Properties are those of the event's message, for subscription filters. outcome is failed when something was given up, so that a subscriber of what
+// went wrong hears of it.
+func (e Event) Properties() map[string]string {
+	outcome := "succeeded"
+	if len(e.Data.Failed) > 0 {
+		outcome = "failed"
+	}
+	return map[string]string{"type": EventType, "kind": "usage", "outcome": outcome, "service": e.Data.Service, "trigger": "timer"}
 }
 
 // event is made from the record alone: whoever publishes it, and whenever, it is the same.

@@ -328,6 +328,26 @@ func TestWhatTakesTooLongLeavesTheOthersTheirTime(t *testing.T) {
 	}
 }
 
+// What has no time left is left to the successor, and not tried in vain.
+func TestAnExportBeginsWhileHalfTheTimeIsLeft(t *testing.T) {
+	w := newWorld(t)
+	x := w.exporter("byApi", "byGeo", "byUser")
+	s := &slow{world: w, takes: 20 * time.Second} // of two pages each
+	x.Reports = s
+	ctx, cancel := context.WithDeadline(t.Context(), w.now.Add(100*time.Second))
+	defer cancel()
+	s.end = cancel
+	w.has("byApi", at("2026-10-28", 1))
+	w.has("byGeo", at("2026-10-28", 1))
+	w.has("byUser", at("2026-10-28", 1))
+	if err := x.Run(still{ctx, &w.now}, Message{Service: "contoso-eu", At: night}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.files) != 4 || len(w.sent) != 1 || w.sent[0].Try != 0 || w.sent[0].N != 1 || w.now.Sub(night) != 80*time.Second {
+		t.Errorf("%d files after %s, %+v", len(w.files), w.now.Sub(night), w.sent)
+	}
+}
+
 // still is a context in the world's time.
 type still struct {
 	context.Context
@@ -433,9 +453,11 @@ func TestAPageIsReadWholeOrNotAtAll(t *testing.T) {
 	if _, link, err := read(`{"value":[],"nextLink":null}`); link != "" || err != nil {
 		t.Errorf("%q, %v", link, err)
 	}
-	huge := `{"value":[{"x":"` + strings.Repeat("x", 3*maxRecord) + `"}]}`
-	if _, err := page(strings.NewReader(huge), func([]byte) error { return nil }); !errors.Is(err, errRecord) {
-		t.Errorf("%v", err)
+	for _, size := range []int{maxRecord, 3 * maxRecord} {
+		huge := `{"value":[{"x":"` + strings.Repeat("x", size) + `"}]}`
+		if _, err := page(strings.NewReader(huge), func([]byte) error { return nil }); !errors.Is(err, errRecord) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
 	}
 	full := errors.New("the disk is full")
 	if _, err := page(strings.NewReader(good), func([]byte) error { return full }); !errors.Is(err, full) {
