@@ -52,7 +52,9 @@ func TestUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "a page was answered", func() bool {
-		return slices.ContainsFunc(stack.ARM.Requests(), func(r arm.Request) bool { return r.Service == "used-killed" && r.Verb == arm.Reports && r.Status == http.StatusOK })
+		return slices.ContainsFunc(stack.ARM.Requests(), func(r arm.Request) bool {
+			return r.Service == "used-killed" && r.Verb == arm.Reports && r.Status == http.StatusOK
+		})
 	})
 	if err := stack.Host.Kill(); err != nil {
 		t.Fatal(err)

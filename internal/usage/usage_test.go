@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -587,5 +589,26 @@ func TestTheMemoryDoesNotGrowWithTheReport(t *testing.T) {
 	t.Logf("%d records, %d bytes in the file, %.1f s, heap in use at most %.1f MiB", many, e.bytes, time.Since(began).Seconds(), float64(report.most)/(1<<20))
 	if report.most == 0 || report.most > 64<<20 {
 		t.Errorf("%d bytes of heap in use", report.most)
+	}
+}
+
+// The manifest in the document is one that the code writes.
+func TestTheManifestOfTheDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/usage.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(text), "```json\n")
+	example, _, _ = strings.Cut(example, "```")
+	w := newWorld(t)
+	x := w.exporter("byApi")
+	x.Instances[0] = Instance{Name: "contoso-eu", ResourceID: "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/contoso/providers/Microsoft.ApiManagement/service/contoso-eu"}
+	w.has("byApi", at("2026-11-25", time.Hour), at("2026-11-25", 2*time.Hour))
+	if e := x.export(t.Context(), x.Instances[0], "byApi", "2026-11-25"); e.Verdict != dr.OK {
+		t.Fatal(e)
+	}
+	ofGo := regexp.MustCompile(`"(bytes|sha256)": [^,\n]+`) // another version of Go may compress in another way
+	if got := string(w.files["contoso-eu/byApi/2026/11/25.manifest.json"].body); ofGo.ReplaceAllString(got, "$1") != ofGo.ReplaceAllString(example, "$1") {
+		t.Errorf("the code writes\n%s", got)
 	}
 }
