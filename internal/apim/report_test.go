@@ -127,11 +127,13 @@ func TestAReportMayTakeItsTimeButNotStandStill(t *testing.T) {
 			if a.Verdict != dr.OK {
 				t.Fatalf("%+v", a)
 			}
-			time.Sleep(time.Hour) // its reader is busy
-			var b []byte
-			b, err = io.ReadAll(body)
+			part, rest := make([]byte, 4), []byte(nil)
+			if _, err = io.ReadFull(body, part); err == nil {
+				time.Sleep(time.Hour) // its reader is busy
+				rest, err = io.ReadAll(body)
+			}
 			_ = body.Close()
-			text, took = string(b), time.Since(began)-time.Hour
+			text, took = string(part)+string(rest), time.Since(began)-time.Hour
 		})
 		return text, took, err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,7 +34,7 @@ type Instance struct {
 	Reports          []Report
 }
 
-// Exporter exports. All fields must be set. It holds nothing between two calls.
+// Exporter exports. All fields must be set. It holds nothing between two calls; it must not be copied.
 type Exporter struct {
 	Reports   Reports
 	Files     Files
@@ -48,6 +49,8 @@ type Exporter struct {
 	Turn time.Duration
 	Now  func() time.Time
 	Log  *slog.Logger
+
+	working atomic.Int32 // turns at work in this process
 }
 
 const (
@@ -56,6 +59,10 @@ const (
 	// sendBudget bounds the last send of a turn whose own time may be over.
 	sendBudget = 15 * time.Second
 	senders    = 16
+	// together bounds the turns at work in a process: the wakes of failovers come through the same queue, and the host hands out 16 messages at once.
+	together = 4
+	// crowded is how long a turn waits that would be one too many.
+	crowded = 10 * time.Second
 )
 
 // Start is the timer: it sends the first turn of each instance, one after the other.
@@ -83,6 +90,10 @@ func (x *Exporter) Run(ctx context.Context, m Message) error {
 		return nil
 	}
 	in := x.Instances[i]
+	defer x.working.Add(-1)
+	if x.working.Add(1) > together {
+		return x.send(ctx, Message{Service: in.Name, At: m.At, N: m.N + 1, Try: m.Try}, crowded)
+	}
 	state, err := x.begin(ctx, in, m.At)
 	if err == nil && (!state.Run.At.Equal(m.At) || state.Run.Told) {
 		return nil // a later run has taken over, or this one is done

@@ -395,6 +395,24 @@ func TestForeignMessagesAndIllegibleRecordsEndThere(t *testing.T) {
 	}
 }
 
+// The wakes of failovers come through the same queue.
+func TestExportsLeaveTheQueueToOthers(t *testing.T) {
+	w := newWorld(t)
+	x := w.exporter("byApi")
+	x.working.Store(together)
+	if err := x.Run(t.Context(), Message{Service: "contoso-eu", At: night, N: 3, Try: 2}); err != nil || len(w.asked) != 0 {
+		t.Errorf("%d questions, %v", len(w.asked), err)
+	}
+	if len(w.sent) != 1 || w.sent[0].N != 4 || w.sent[0].Try != 2 || w.sent[0].due.Sub(w.now) != crowded {
+		t.Errorf("%+v", w.sent)
+	}
+	x.working.Store(together - 1)
+	w.deliver(x)
+	if len(w.events) != 1 || x.working.Load() != together-1 {
+		t.Errorf("%d events, %d at work", len(w.events), x.working.Load())
+	}
+}
+
 func TestOneInstanceAfterTheOther(t *testing.T) {
 	w := newWorld(t)
 	x := w.exporter("byApi")
@@ -455,10 +473,11 @@ func TestAPageIsReadWholeOrNotAtAll(t *testing.T) {
 	if _, link, err := read(`{"value":[],"nextLink":null}`); link != "" || err != nil {
 		t.Errorf("%q, %v", link, err)
 	}
-	for _, size := range []int{maxRecord, 3 * maxRecord} {
+	for _, size := range []int{maxRecord, 20 * maxRecord} {
 		huge := `{"value":[{"x":"` + strings.Repeat("x", size) + `"}]}`
-		if _, err := page(strings.NewReader(huge), func([]byte) error { return nil }); !errors.Is(err, errRecord) {
-			t.Errorf("%d bytes: %v", size, err)
+		from := strings.NewReader(huge)
+		if _, err := page(from, func([]byte) error { return nil }); !errors.Is(err, errRecord) || size-from.Len() > 3*maxRecord {
+			t.Errorf("%d bytes, %d left: %v", size, from.Len(), err)
 		}
 	}
 	full := errors.New("the disk is full")
@@ -494,8 +513,7 @@ func TestExportsThatCrossEndWithOneManifest(t *testing.T) {
 		if !crossed {
 			crossed = true
 			w.has("byApi", at(yesterday, 2))
-			y := *x
-			y.Files = w
+			y := w.exporter("byApi")
 			if e := y.export(t.Context(), x.Instances[0], "byApi", yesterday); e.Verdict != dr.OK {
 				t.Error(e)
 			}
