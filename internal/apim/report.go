@@ -2,6 +2,7 @@ package apim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,7 +25,10 @@ var reportAdvice = map[int]string{
 	http.StatusUnauthorized: advice[http.StatusUnauthorized],
 }
 
-// Page implements usage.Reports. The headers must come, and the body must go on, within 30 s each; the rest of the time is ctx's. A Link is followed
+// reportWithin is how long a report may be in the making. ARM itself gives up on what lies behind it after a minute (inferred).
+const reportWithin = time.Minute
+
+// Page implements usage.Reports. The headers must come within a minute, and the body must go on within 30 s each time; the rest of the time is ctx's. A Link is followed
 // to the configured endpoint only, in the encoding in which the Azure SDKs send one.
 func (c *Client) Page(ctx context.Context, q usage.Query) (io.ReadCloser, dr.Answer) {
 	target, failure := c.report(q)
@@ -32,7 +36,7 @@ func (c *Client) Page(ctx context.Context, q usage.Query) (io.ReadCloser, dr.Ans
 		return nil, dr.Answer{Verdict: dr.No, Error: failure}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	stalled := time.AfterFunc(getWithin, func() { cancel(fmt.Errorf("no answer for %s", getWithin)) })
+	stalled := time.AfterFunc(reportWithin, func() { cancel(errStalled) })
 	got := c.send(ctx, call{verb: "report", url: target, stream: true})
 	switch stalled.Stop(); {
 	case got.err == nil && got.reply.stream != nil:
@@ -47,6 +51,8 @@ func (c *Client) Page(ctx context.Context, q usage.Query) (io.ReadCloser, dr.Ans
 	cancel(nil)
 	return nil, c.noReport(got.reply)
 }
+
+var errStalled = errors.New("nothing came any more")
 
 // report is the URL of a page.
 func (c *Client) report(q usage.Query) (string, *dr.Error) {
@@ -70,14 +76,14 @@ func (c *Client) report(q usage.Query) (string, *dr.Error) {
 	return c.at(q.ResourceID+"/reports/"+string(q.Report), c.o.APIVersion) + "&" + strings.ReplaceAll(v.Encode(), "+", "%20"), nil
 }
 
-// noReport turns an answer that is no report into a verdict. A tier that has none answers 400 or 404; what ARM did not write is no word about that,
-// and neither is that there is no such instance.
+// noReport turns an answer that is no report into a verdict. A tier that has none answers 400 or 404, and once the platform has retired them 410 would be
+// apt; what ARM did not write is no word about that, and neither is that there is no such instance.
 func (c *Client) noReport(r reply) dr.Answer {
 	if r.status/100 == 2 {
 		return dr.Answer{Verdict: dr.Later, Reason: fmt.Sprintf("HTTP %d, but no report in it", r.status)}
 	}
 	e, named := r.failure()
-	bare := r.status == http.StatusBadRequest || r.status == http.StatusNotFound
+	bare := r.status == http.StatusBadRequest || r.status == http.StatusNotFound || r.status == http.StatusGone
 	switch gone := strings.EqualFold(e.Code, "ResourceNotFound") || strings.EqualFold(e.Code, "ServiceNotFound") || strings.EqualFold(e.Code, "ResourceGroupNotFound") ||
 		strings.EqualFold(e.Code, "SubscriptionNotFound"); {
 	case bare && !named:

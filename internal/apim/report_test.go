@@ -72,6 +72,7 @@ func TestReportVerdicts(t *testing.T) {
 	}{
 		{"a tier without", always(400, armBody("MethodNotAllowedInPricingTier", "Method not allowed in StandardV2 pricing tier")), dr.Refused, "pricing tier"},
 		{"no such report", always(404, armBody("InvalidResourceType", "The resource type could not be found")), dr.Refused, "resource type"},
+		{"retired", always(410, armBody("Gone", "Built-in analytics are retired")), dr.Refused, "retired"},
 		{"no such instance", always(404, armBody("ResourceNotFound", "was not found")), dr.No, "Check the instance's id"},
 		{"a proxy's 404", always(404, "<html>"), dr.Later, "404"},
 		{"a bare 400", always(400, ""), dr.Later, "400"},
@@ -140,7 +141,7 @@ func TestAReportMayTakeItsTimeButNotStandStill(t *testing.T) {
 	if text, took, err := get(29*time.Second, 29*time.Second, 29*time.Second); text != "partpartpart" || took != 87*time.Second || err != nil {
 		t.Errorf("%q after %s, %v", text, took, err)
 	}
-	if text, took, err := get(time.Second, time.Hour); text != "part" || took != 31*time.Second || err == nil || !strings.Contains(err.Error(), "no answer for 30s") {
+	if text, took, err := get(time.Second, time.Hour); text != "part" || took != 31*time.Second || err == nil || !strings.Contains(err.Error(), errStalled.Error()) {
 		t.Errorf("%q after %s, %v", text, took, err)
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -149,7 +150,7 @@ func TestAReportMayTakeItsTimeButNotStandStill(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})
-		if _, a := c.Page(t.Context(), byTime()); a.Verdict != dr.Later || a.Reason != "no answer for 30s" || time.Since(began) != 30*time.Second {
+		if _, a := c.Page(t.Context(), byTime()); a.Verdict != dr.Later || a.Reason != errStalled.Error() || time.Since(began) != time.Minute {
 			t.Errorf("%+v after %s", a, time.Since(began))
 		}
 	})
