@@ -133,7 +133,7 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 	_ = c.LogLevel.UnmarshalText([]byte(s.LogLevel))
 	c.Credential = newCredentialSettings(s, m)
 	c.Timing = newTiming(s, m)
-	if c.UsageContainer == c.State.Container {
+	if c.UsageContainer == c.State.Container && !direct {
 		m.add("USAGE_CONTAINER", "holds %q, as STATE_CONTAINER does; accepted: another one, since what is exported is for others to read", s.UsageContainer)
 	}
 	b.connections(c, needs)

@@ -55,6 +55,9 @@ func TestADirectCommandNeedsWhatItAsksFor(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
+	if _, err := LoadDirect(direct(map[string]string{"STATE_STORAGE": state, "STATE_CONTAINER": "usage"}), noFiles, PartState); err != nil {
+		t.Errorf("the container of usage data stands in the way: %v", err)
+	}
 	c, err := LoadDirect(direct(map[string]string{"STATE_STORAGE": state}), noFiles, PartState)
 	if err != nil || c.State.ConnectionString.Reveal() != state || c.State.Container != "apim-dr" {
 		t.Errorf("the state storage is not the one given (%v)", err)
