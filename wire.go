@@ -23,6 +23,7 @@ import (
 	"apim-dr/internal/gateway"
 	"apim-dr/internal/mask"
 	"apim-dr/internal/store"
+	"apim-dr/internal/usage"
 )
 
 // wire builds everything from the configuration. It makes no network call, so that the first invocation is served at once.
@@ -46,7 +47,12 @@ func wire(c config.Config, secrets *mask.Mask, log *slog.Logger) (*handlers.App,
 	}
 	e := newEngine(c, arm, vault, log)
 	e.Store, e.Bus = records, sender
-	return &handlers.App{Engine: e, Records: records, Now: time.Now, Log: log, Entra: c.Auth == config.Entra}, sender.Close, nil
+	exports, err := newExporter(c, credential, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	exports.Reports, exports.States, exports.Bus = arm, records, sender
+	return &handlers.App{Engine: e, Records: records, Usage: exports, Now: time.Now, Log: log, Entra: c.Auth == config.Entra}, sender.Close, nil
 }
 
 func newCredential(c config.Config, secrets *mask.Mask) (azcore.TokenCredential, error) {
@@ -87,6 +93,22 @@ func newStore(c config.Config, credential azcore.TokenCredential, vault *store.V
 		return nil, err
 	}
 	return store.New(client.NewContainerClient(c.State.Container), store.Options{Vault: vault, Log: log}), nil
+}
+
+// newExporter is the export of usage without ARM, records and bus.
+func newExporter(c config.Config, credential azcore.TokenCredential, log *slog.Logger) (*usage.Exporter, error) {
+	client, err := stateClient(c, credential)
+	if err != nil {
+		return nil, err
+	}
+	x := &usage.Exporter{
+		Files: store.NewFiles(client.NewContainerClient(c.UsageContainer)), Outage: c.Timing.Outage, Turn: c.UsageTurn, Now: time.Now, Log: log,
+		Illegible: func(err error) bool { return errors.Is(err, engine.ErrUnreadable) || errors.Is(err, engine.ErrNewer) },
+	}
+	for _, i := range c.Fleet.UsageInstances() {
+		x.Instances = append(x.Instances, usage.Instance{Name: i.Name, ResourceID: i.ID, Reports: c.Fleet.Usage})
+	}
+	return x, nil
 }
 
 func stateClient(c config.Config, credential azcore.TokenCredential) (*service.Client, error) {

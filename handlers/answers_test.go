@@ -89,7 +89,7 @@ func TestTimersDoWhatIsDue(t *testing.T) {
 			t.Errorf("%s is silent about a failure", f.Name)
 		}
 	}
-	if !slices.Equal(r.calls, []string{"ticks backup", "ticks backup", "ticks drill", "ticks drill", "watch", "tell", "watch", "tell"}) {
+	if !slices.Equal(r.calls, []string{"ticks backup", "ticks backup", "ticks drill", "ticks drill", "exports", "exports", "watch", "tell", "watch", "tell"}) {
 		t.Errorf("calls %q", r.calls)
 	}
 }

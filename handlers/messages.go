@@ -7,13 +7,14 @@ import (
 	"apim-dr/internal/bus"
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
+	"apim-dr/internal/usage"
 )
 
-// runOperation handles queue operations: wakes of operations that ARM has not accepted yet, and the ticks of plans.
+// runOperation handles queue operations: wakes of operations that ARM has not accepted yet, the ticks of plans, and the turns of exports.
 func (a *App) runOperation(ctx context.Context, m customhandler.MessageInvocation) error {
 	return a.message(ctx, m, a.Engine.Knock, func(t dr.Tick) error {
 		return a.Engine.RunTick(ctx, t, customhandler.InvocationFrom(ctx).TraceParent)
-	})
+	}, a.Usage.Run)
 }
 
 // pollOperation handles queue polls. The record knows what comes next, so it does what runOperation does.
@@ -29,11 +30,13 @@ func (a *App) deadLetter(ctx context.Context, m customhandler.MessageInvocation)
 		why.Message += "; content: " + string(m.Body)
 		return a.Engine.Bury(ctx, w, why)
 	}
-	return a.message(ctx, m, bury, func(t dr.Tick) error { return a.Engine.TickLater(ctx, t, errors.New(why.Message)) })
+	return a.message(ctx, m, bury, func(t dr.Tick) error { return a.Engine.TickLater(ctx, t, errors.New(why.Message)) },
+		func(context.Context, usage.Message) error { return nil }) // the next run finds what is left
 }
 
 // message decodes and passes on. What cannot be read is quarantined: delivering it again would not help.
-func (a *App) message(ctx context.Context, m customhandler.MessageInvocation, wake func(context.Context, dr.Wake) error, tick func(dr.Tick) error) error {
+func (a *App) message(ctx context.Context, m customhandler.MessageInvocation, wake func(context.Context, dr.Wake) error, tick func(dr.Tick) error,
+	export func(context.Context, usage.Message) error) error {
 	msg, err := bus.Decode(m.Body)
 	switch {
 	case err != nil:
@@ -41,6 +44,8 @@ func (a *App) message(ctx context.Context, m customhandler.MessageInvocation, wa
 		return a.Records.Quarantine(ctx, m.Body, err.Error())
 	case msg.Tick != nil:
 		return tick(*msg.Tick)
+	case msg.Usage != nil:
+		return export(ctx, *msg.Usage)
 	}
 	return wake(ctx, *msg.Wake)
 }

@@ -16,6 +16,7 @@ import (
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/usage"
 )
 
 // recorder is an engine and a store that write down what they are asked for.
@@ -44,6 +45,10 @@ func (r *recorder) RunTick(_ context.Context, t dr.Tick, _ string) error {
 }
 func (r *recorder) Watch(context.Context) error { return r.note("watch") }
 func (r *recorder) Guard(context.Context) error { return r.note("tell") }
+func (r *recorder) Start(context.Context) error { return r.note("exports") }
+func (r *recorder) Run(_ context.Context, m usage.Message) error {
+	return r.note("export " + m.Service)
+}
 func (r *recorder) TickLater(_ context.Context, t dr.Tick, _ error) error {
 	return r.note("tick later " + t.Plan)
 }
@@ -59,7 +64,7 @@ func (r *recorder) Changed(_ context.Context, c dr.Change) error {
 }
 
 func app(r *recorder) *App {
-	return &App{Engine: r, Records: r, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return &App{Engine: r, Records: r, Usage: r, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
 func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
@@ -68,6 +73,7 @@ func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
 	for _, tc := range []struct{ name, body, want, wantDead string }{
 		{"a wake", `{"v":1,"id":"` + id + `","epoch":0,"n":3,"try":0}`, "knock " + id, "bury " + id + " DeadLettered"},
 		{"a tick", `{"v":1,"tick":{"plan":"nightly","at":"2026-01-05T03:00:00Z","try":0}}`, "tick nightly", "tick later nightly"},
+		{"an export", `{"v":1,"usage":{"service":"contoso-eu","at":"2026-01-05T03:30:00Z","n":1}}`, "export contoso-eu", ""},
 		{"nonsense", `nonsense`, "quarantine nonsense", "quarantine nonsense"},
 		{"a newer version", `{"v":2,"id":"` + id + `"}`, `quarantine {"v":2,"id":"` + id + `"}`, `quarantine {"v":2,"id":"` + id + `"}`},
 	} {
@@ -77,6 +83,9 @@ func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
 			if err := f(t.Context(), m); err != nil {
 				t.Errorf("%s: %v", tc.name, err)
 			}
+		}
+		if tc.wantDead == "" { // nothing is lost with it
+			r.calls = append(r.calls, "")
 		}
 		if len(r.calls) != 3 || r.calls[0] != tc.want || r.calls[1] != tc.want || !strings.HasPrefix(r.calls[2], tc.wantDead) {
 			t.Errorf("%s: %q", tc.name, r.calls)

@@ -11,6 +11,7 @@ import (
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/principal"
+	"apim-dr/internal/usage"
 )
 
 // Engine is what the triggers ask for.
@@ -36,6 +37,12 @@ type Engine interface {
 	Guard(ctx context.Context) error
 }
 
+// Usage exports what API Management reports about its use.
+type Usage interface {
+	Start(ctx context.Context) error
+	Run(ctx context.Context, m usage.Message) error
+}
+
 // Records is what the triggers read and write beside the engine.
 type Records interface {
 	// Operation reads a record; engine.ErrNotFound, engine.ErrUnreadable, engine.ErrNewer.
@@ -52,6 +59,7 @@ type Records interface {
 type App struct {
 	Engine  Engine
 	Records Records
+	Usage   Usage
 	Now     func() time.Time
 	Log     *slog.Logger
 	// Entra: built-in authentication is on and tells who calls. Otherwise the host has asked for a function key.
@@ -74,6 +82,7 @@ func (a *App) Table() []Function {
 	return []Function{
 		{Name: "BackupSchedule", Timer: a.backupSchedule},
 		{Name: "DrillSchedule", Timer: a.drillSchedule},
+		{Name: "UsageExport", Timer: a.usageExport},
 		{Name: "StartBackup", Pattern: "POST /api/backups", Role: principal.Operator, HTTP: a.startBackup},
 		{Name: "StartRestore", Pattern: "POST /api/restores", Role: principal.FailoverOperator, HTTP: a.startRestore},
 		{Name: "StartFailover", Pattern: "POST /api/failovers", Role: principal.FailoverOperator, HTTP: a.startFailover},

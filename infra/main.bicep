@@ -49,7 +49,7 @@ type Stamp = {
   fleet: object
 
   @description('NCRONTAB, UTC.')
-  schedules: { backup: string, drill: string, watchdog: string }?
+  schedules: { backup: string, drill: string, watchdog: string, usage: string? }?
 
   @description('Of the storage; Standard_LRS where the region has no zones.')
   redundancy: ('Standard_ZRS' | 'Standard_LRS' | 'Standard_GZRS' | 'Standard_GRS')?

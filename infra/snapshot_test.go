@@ -117,7 +117,7 @@ func TestTheAppStartsWithTheSettingsOfTheDeployment(t *testing.T) {
 				}
 			}
 			for _, name := range append(ofTheHost, strings.Fields("AUTH AZURE_CLIENT_ID AZURE_CLOUD BACKUP_SCHEDULE CREDENTIAL DRILL_SCHEDULE FLEET SERVICEBUS__fullyQualifiedNamespace "+
-				"STAMP_REGION STATE_CONTAINER STATE_STORAGE__blobServiceUri WATCHDOG_SCHEDULE")...) {
+				"STAMP_REGION STATE_CONTAINER STATE_STORAGE__blobServiceUri USAGE_CONTAINER USAGE_SCHEDULE WATCHDOG_SCHEDULE")...) {
 				if app[name] == "" {
 					t.Errorf("%s: %s is not set", file, name)
 				}

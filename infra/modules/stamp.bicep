@@ -37,6 +37,7 @@ var letters = take(toLower(replace(name, '-', '')), 8)
 var backupContainer = 'apim-backups'
 var stateContainer = 'apim-dr'
 var packageContainer = 'packages'
+var usageContainer = 'usage'
 var storages = {
   main: union(
     {
@@ -77,7 +78,7 @@ module stateStorage 'storage.bicep' = {
   params: {
     name: 'st${letters}s${take(suffix, 11)}'
     location: location
-    containers: [stateContainer, packageContainer]
+    containers: [stateContainer, packageContainer, usageContainer]
     redundancy: redundancy
     backups: false
     immutableDays: 0
@@ -157,6 +158,7 @@ module app 'app.bicep' = {
     blobEndpoint: stateStorage.outputs.blobEndpoint
     packageContainer: packageContainer
     stateContainer: stateContainer
+    usageContainer: usageContainer
     serviceBusHost: bus.outputs.host
     insightsConnectionString: insights.outputs.connectionString
     fleet: union(fleet, { storages: union(storages, fleet.?storages ?? {}) })

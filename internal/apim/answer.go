@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ type reply struct {
 	body   []byte
 	broken error // the body is not whole
 	mask   func(string) string
+	stream io.ReadCloser // in place of body, see call
 }
 
 // document is what ARM writes: a resource, a list, the state of an operation, or an error.

@@ -35,7 +35,12 @@ func cloudEvent(e dr.Event, source string) ([]byte, error) {
 }
 
 func encodeEvent(e dr.Event, source string) ([]byte, error) {
-	data, err := json.Marshal(e.Data)
+	return envelope(e, e.Data, source)
+}
+
+// envelope puts data into the envelope of e.
+func envelope(e dr.Event, content any, source string) ([]byte, error) {
+	data, err := json.Marshal(content)
 	if err != nil {
 		return nil, fmt.Errorf("event %s: %w", e.ID, err)
 	}

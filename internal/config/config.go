@@ -37,6 +37,9 @@ type Config struct {
 	DrillSchedule dr.Schedule
 	// PruneSchedule is when the recovery points are deleted that the plans' retention lets go.
 	PruneSchedule dr.Schedule
+	// UsageContainer is where exported usage goes, in the state storage. UsageTurn is the time that belongs to one instance before the next one's turn.
+	UsageContainer string
+	UsageTurn      time.Duration
 	// Direct: it is for a command that works without the stamp. ServiceBus, State, Port and the regions of what was not asked for are not filled;
 	// DrillSchedule and PruneSchedule are the defaults.
 	Direct bool
@@ -123,7 +126,7 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 		ServiceBus:  ServiceBus{ConnectionString: s.Bus, Namespace: s.BusNamespace},
 		State:       State{ConnectionString: s.State, Endpoint: strings.TrimRight(s.StateEndpoint, "/"), Container: s.StateContainer},
 		StampRegion: regionName(stamp), BusRegion: regionName(cmp.Or(s.BusRegion, stamp)), StateRegion: regionName(cmp.Or(s.StateRegion, stamp)),
-		DrillSchedule: ncrontab(s.DrillSchedule), PruneSchedule: ncrontab(s.PruneSchedule), Direct: direct, StorageKeys: b.keys,
+		DrillSchedule: ncrontab(s.DrillSchedule), PruneSchedule: ncrontab(s.PruneSchedule), UsageContainer: s.UsageContainer, UsageTurn: span(s.UsageTurn), Direct: direct, StorageKeys: b.keys,
 	}
 	c.Port, _ = strconv.Atoi(s.Port)
 	if c.Auth = s.Auth; c.Auth == Entra && !strings.EqualFold(s.BuiltInAuth, "true") {
@@ -132,6 +135,9 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 	_ = c.LogLevel.UnmarshalText([]byte(s.LogLevel))
 	c.Credential = newCredentialSettings(s, m)
 	c.Timing = newTiming(s, m)
+	if c.UsageContainer == c.State.Container && !direct {
+		m.add("USAGE_CONTAINER", "holds %q, as STATE_CONTAINER does; accepted: another one, since what is exported is for others to read", s.UsageContainer)
+	}
 	b.connections(c, needs)
 	if root, text := b.fleetText(readFile); root != "" {
 		b.root = root

@@ -121,7 +121,7 @@ func TestTheLocalExampleLoads(t *testing.T) {
 	if len(c.Fleet.Services) != 2 || len(c.Warnings) != 0 {
 		t.Errorf("%d services, warnings %q", len(c.Fleet.Services), c.Warnings)
 	}
-	for _, name := range []string{"BACKUP_SCHEDULE", "WATCHDOG_SCHEDULE", "DRILL_SCHEDULE", "AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"} {
+	for _, name := range []string{"BACKUP_SCHEDULE", "WATCHDOG_SCHEDULE", "DRILL_SCHEDULE", "USAGE_SCHEDULE", "AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"} {
 		if example.Values[name] == "" {
 			t.Errorf("the example lacks %s, which the Functions host reads", name)
 		}

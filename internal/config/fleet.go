@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/usage"
 )
 
 // Fleet is what is protected, how and where to. It is complete and consistent when Load returned it.
@@ -11,6 +12,8 @@ type Fleet struct {
 	Storages map[string]Storage
 	Plans    map[string]Plan
 	Services []Service // in the order given
+	// Usage are the reports on the use of the services that are exported; empty: nothing is.
+	Usage []usage.Report
 }
 
 // Access is how an API Management instance reaches the backup storage.
@@ -68,6 +71,7 @@ type Service struct {
 	Secondaries    []Secondary // in the order in which a failover tries them
 	DrillInstance  *Instance   // overwritten by drills, maybe other services' too; nil: none
 	AllowColocated bool        // accepts that stamp or backups are in the service's own region
+	NoUsage        bool        // its use is not exported, nor that of its secondaries
 }
 
 // Mode tells whether a secondary is kept up to date.

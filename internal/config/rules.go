@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/usage"
 )
 
 // A rule tells whether a text fits, whether it comes from a setting or from the fleet. Its error says what is accepted and, since it is
@@ -27,6 +28,7 @@ var rules = map[string]rule{
 	"mode":       among(Cold, Warm),
 	"level":      among("debug", "info", "warn", "error"),
 	"weekday":    among("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+	"report":     among(usage.Usual...),
 
 	"name":      shape(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`, "a name of 1 to 63 letters, digits, - or _"),
 	"guid":      shape(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`, "a GUID"),
@@ -48,6 +50,7 @@ var rules = map[string]rule{
 	"schedule": validSchedule("0 0 3 * * *"),
 	"watch":    validSchedule("0 */5 * * * *"),
 	"drills":   validSchedule("0 0 5 1 * *"),
+	"exports":  validSchedule("0 30 3 * * *"),
 
 	// A token or key goes there, hence https.
 	"endpoint": fits(validEndpoint, "an https URL without query (http only for this machine's loopback addresses)"),

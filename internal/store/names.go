@@ -20,6 +20,7 @@ const (
 	idemDir       = "idem/"            // <hash of the Idempotency-Key>
 	ticksDir      = "ticks/"           // <plan>
 	changesDir    = "changes/"         // <service>
+	usageDir      = "usage/"           // <service>
 	quarantineDir = "quarantine/"      // <sha256 of the content>
 
 	recordSuffix = ".json"
