@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,7 +112,13 @@ var never = fmt.Sprintf("0 0 %d * * *", time.Now().UTC().Add(12*time.Hour).Hour(
 
 // meter starts a stack that does nothing by itself and has waits like those of Azure where they only bound what a slow machine may take.
 func meter(t *testing.T, app string, f fleet) *metered {
+	ready := make(chan struct{})
 	stack, err := devstack.Start(t.Context(), devstack.Options{
+		Output: func(_, line string) {
+			if strings.Contains(line, `"msg":"ready"`) { // the last of the lines at the start: they come through a pipe
+				close(ready)
+			}
+		},
 		App: app, Instances: f.instances, Meter: true, BackupDuration: f.backup, RestoreDuration: 1500 * time.Millisecond, RetryAfter: time.Second,
 		Settings: map[string]string{
 			"WATCHDOG_SCHEDULE": never, "PRUNE_SCHEDULE": never, "LOG_LEVEL": "info", "TIMING_POST_WINDOW": "1m", "TIMING_PROBE": "10s", "TIMING_SURVEY": "30s",
@@ -122,6 +129,11 @@ func meter(t *testing.T, app string, f fleet) *metered {
 		t.Fatal(err)
 	}
 	t.Cleanup(stack.Close)
+	select {
+	case <-ready:
+	case <-time.After(time.Minute):
+		t.Fatal("the app did not say that it is ready")
+	}
 	return &metered{Stack: stack, t: t, last: stack.Bill()}
 }
 

@@ -2,7 +2,9 @@ package cost
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"apim-dr/infra"
@@ -32,10 +34,10 @@ func (a amounts) add(times float64, c counts) {
 }
 
 func (a amounts) sum(kinds ...string) (total float64) {
-	for k, v := range a {
+	for _, k := range slices.Sorted(maps.Keys(a)) { // always in one order: the last digit depends on it
 		for _, kind := range kinds {
 			if k == kind || strings.HasPrefix(k, kind+" ") {
-				total += v
+				total += a[k]
 			}
 		}
 	}
