@@ -40,6 +40,9 @@ var fleet = slices.Concat(
 	pair("drilled", func(p, s *devstack.Instance) { p.Drill = "drilled-lab" }),
 	instance("drilled-lab"),
 
+	// Whose configuration changes.
+	services("changed"),
+
 	// Whose use is exported.
 	exporting("used", ""), exporting("used-killed", ""), exporting("used-v2", "StandardV2"),
 )
