@@ -60,6 +60,7 @@ type world struct {
 	busDown func() error
 	hook    func(op, key string) error // of the store
 
+	arm      sync.Mutex // a plan looks at several instances at once
 	services map[string]*instance
 	posts    []string // points POSTed, in order
 	inPost   func()   // what others do while a POST is on its way
@@ -247,6 +248,8 @@ func (w *world) Service(_ context.Context, resourceID string) dr.Answer {
 	if w.asleep[strings.TrimPrefix(resourceID, "/x/")] {
 		return dr.Answer{Verdict: dr.Later, Reason: "no answer"}
 	}
+	w.arm.Lock()
+	defer w.arm.Unlock()
 	s := w.of(resourceID)
 	if s == nil {
 		return dr.Answer{Verdict: dr.No, Error: &dr.Error{Source: "arm", Code: "ResourceNotFound", Status: 404}}
@@ -277,11 +280,13 @@ func (w *world) Start(_ context.Context, leg dr.Leg, point string) dr.Answer {
 		answer, accepted = w.onPost()
 	}
 	if accepted {
+		w.arm.Lock()
 		s := w.of(leg.ResourceID)
 		if s.point != "" {
 			w.overlaps++ // as an ARM that accepts everything would: then it is on us
 		}
 		s.verb, s.point, s.began, s.ends = leg.Verb, point, w.now, w.now.Add(w.takes)
+		w.arm.Unlock()
 	}
 	if leg.Verb == dr.VerbRestore {
 		w.guard(leg)
@@ -361,6 +366,8 @@ func (w *world) Check(_ context.Context, location string) dr.Answer {
 		}
 	}
 	name, point, _ := strings.Cut(strings.TrimPrefix(location, armHost), "//")
+	w.arm.Lock()
+	defer w.arm.Unlock()
 	s := w.of("/x/" + name)
 	switch {
 	case s.point == point:
