@@ -47,6 +47,9 @@ func wire(c config.Config, secrets *mask.Mask, log *slog.Logger) (*handlers.App,
 	}
 	e := newEngine(c, arm, vault, log)
 	e.Store, e.Bus = records, sender
+	if len(c.Discover) > 0 {
+		e.Tags = &engine.Tags{Subscriptions: c.Discover}
+	}
 	exports, err := newExporter(c, credential, log)
 	if err != nil {
 		return nil, nil, err

@@ -59,6 +59,7 @@ func (r *recorder) Operation(context.Context, string) (dr.Operation, string, err
 	return r.op, "", r.err
 }
 
+func (r *recorder) Refresh(context.Context) {}
 func (r *recorder) Changed(_ context.Context, c dr.Change) error {
 	return r.note("changed " + c.ResourceID + " " + c.What)
 }

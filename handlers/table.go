@@ -16,6 +16,8 @@ import (
 
 // Engine is what the triggers ask for.
 type Engine interface {
+	// Refresh lets the other calls know the services that were found by their tag.
+	Refresh(ctx context.Context)
 	Backup(ctx context.Context, r engine.Request) (dr.Operation, error)
 	Recover(ctx context.Context, r engine.RecoverRequest) (engine.Recovery, error)
 	Abandon(ctx context.Context, id, by, reason string) (dr.Operation, error)
@@ -113,11 +115,21 @@ func (a *App) Register(r *customhandler.Router) {
 		switch {
 		case f.HTTP != nil:
 			f.HTTP = knownQuery(f)
-			r.HTTP(f.Name, f.Pattern, a.guarded(f))
+			f.HTTP = a.guarded(f)
+			r.HTTP(f.Name, f.Pattern, func(w http.ResponseWriter, r *http.Request) {
+				a.Engine.Refresh(r.Context())
+				f.HTTP(w, r)
+			})
 		case f.Timer != nil:
-			r.Timer(f.Name, f.Timer)
+			r.Timer(f.Name, func(ctx context.Context, t customhandler.TimerInvocation) error {
+				a.Engine.Refresh(ctx)
+				return f.Timer(ctx, t)
+			})
 		default:
-			r.Message(f.Name, f.Message)
+			r.Message(f.Name, func(ctx context.Context, m customhandler.MessageInvocation) error {
+				a.Engine.Refresh(ctx)
+				return f.Message(ctx, m)
+			})
 		}
 	}
 }

@@ -35,6 +35,8 @@ type Config struct {
 	BusRegion, StateRegion string
 	// DrillSchedule is when drills run, of services with a drill instance.
 	DrillSchedule dr.Schedule
+	// Discover are the subscriptions in which services are found by their tag (dr.PlanTag); none: the fleet names all.
+	Discover []string
 	// PruneSchedule is when the recovery points are deleted that the plans' retention lets go.
 	PruneSchedule dr.Schedule
 	// UsageContainer is where exported usage goes, in the state storage. UsageTurn is the time that belongs to one instance before the next one's turn.
@@ -126,7 +128,7 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 		ServiceBus:  ServiceBus{ConnectionString: s.Bus, Namespace: s.BusNamespace},
 		State:       State{ConnectionString: s.State, Endpoint: strings.TrimRight(s.StateEndpoint, "/"), Container: s.StateContainer},
 		StampRegion: regionName(stamp), BusRegion: regionName(cmp.Or(s.BusRegion, stamp)), StateRegion: regionName(cmp.Or(s.StateRegion, stamp)),
-		DrillSchedule: ncrontab(s.DrillSchedule), PruneSchedule: ncrontab(s.PruneSchedule), UsageContainer: s.UsageContainer, UsageTurn: span(s.UsageTurn), Direct: direct, StorageKeys: b.keys,
+		DrillSchedule: ncrontab(s.DrillSchedule), PruneSchedule: ncrontab(s.PruneSchedule), Discover: subscriptionsOf(s.Discover), UsageContainer: s.UsageContainer, UsageTurn: span(s.UsageTurn), Direct: direct, StorageKeys: b.keys,
 	}
 	c.Port, _ = strconv.Atoi(s.Port)
 	if c.Auth = s.Auth; c.Auth == Entra && !strings.EqualFold(s.BuiltInAuth, "true") {

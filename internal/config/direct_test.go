@@ -67,7 +67,7 @@ func TestADirectCommandNeedsWhatItAsksFor(t *testing.T) {
 func TestWhatADirectCommandDoesNotNeedNeverStandsInItsWay(t *testing.T) {
 	broken := map[string]string{"SERVICEBUS": "@Microsoft.KeyVault(x)", "SERVICEBUS__fullyQualifiedNamespace": "?", "SERVICEBUS_REGION": "?", "STATE_STORAGE": "?",
 		"STATE_STORAGE__blobServiceUri": "?", "STATE_REGION": "?", "STATE_CONTAINER": "?", "STAMP_REGION": "?", "REGION_NAME": "?", "WATCHDOG_SCHEDULE": "?",
-		"DRILL_SCHEDULE": "?", "PRUNE_SCHEDULE": "?", "USAGE_SCHEDULE": "?", "USAGE_CONTAINER": "?", "FUNCTIONS_CUSTOMHANDLER_PORT": "?", "WEBSITE_TIME_ZONE": "Mars", "AUTH": "?", "WEBSITE_AUTH_ENABLED": "?"}
+		"DRILL_SCHEDULE": "?", "PRUNE_SCHEDULE": "?", "USAGE_SCHEDULE": "?", "DISCOVER_SUBSCRIPTIONS": "?", "USAGE_CONTAINER": "?", "FUNCTIONS_CUSTOMHANDLER_PORT": "?", "WEBSITE_TIME_ZONE": "Mars", "AUTH": "?", "WEBSITE_AUTH_ENABLED": "?"}
 	c, err := LoadDirect(direct(broken), noFiles)
 	if err != nil || len(c.Warnings) != 0 || c.ServiceBus != (ServiceBus{}) || c.State.ConnectionString != "" || c.State.Endpoint != "" {
 		t.Errorf("%v, warnings %q", err, c.Warnings)

@@ -50,8 +50,8 @@ func (b *builder) build(in fleetJSON) Fleet {
 			b.unknown(child(b.root+".plans", name)+".storage", fleet.Plans[name].Storage, "storages", slices.Sorted(maps.Keys(in.Storages)))
 		}
 	}
-	if len(in.Services) == 0 {
-		b.m.add(b.root+".services", "holds none; accepted: one or more")
+	if len(in.Services) == 0 && b.settings.Discover == "" {
+		b.m.add(b.root+".services", "holds none; accepted: one or more, or none with DISCOVER_SUBSCRIPTIONS")
 	}
 	for i, s := range in.Services {
 		service := Service{Instance: instance(s.ID).in(s.Region), Plan: s.Plan, AllowColocated: s.AllowColocated, NoUsage: s.Usage != nil && !*s.Usage}

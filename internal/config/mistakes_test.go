@@ -91,7 +91,7 @@ func TestEachMistakeInTheFleetIsNamedByItsPath(t *testing.T) {
 		"not UTF-8":        {"nightly", "nightl\xff", []string{"FLEET: is not UTF-8; accepted: JSON in UTF-8"}},
 		"a list":           {fleet, "[]", []string{"FLEET: holds a list; accepted: an object"}},
 		"nothing":          {fleet, "{}", []string{"FLEET.storages: not set; accepted: an object", "FLEET.plans: not set; accepted: an object", "FLEET.services: not set; accepted: a list"}},
-		"no services":      {fleet[strings.Index(fleet, `"services"`):], `"services": []}`, []string{"FLEET.services: holds none; accepted: one or more"}},
+		"no services":      {fleet[strings.Index(fleet, `"services"`):], `"services": []}`, []string{"FLEET.services: holds none; accepted: one or more, or none with DISCOVER_SUBSCRIPTIONS"}},
 		"unknown field":    {`"spread"`, `"spred"`, []string{"FLEET.plans.nightly.spred: unknown field; accepted: schedule, storage, rpo, provenWithin, retention, deadline, spread, notDuring"}},
 		"other case":       {`"spread"`, `"Spread"`, []string{"FLEET.plans.nightly.Spread: unknown field; accepted: schedule, storage, rpo, provenWithin, retention, deadline, spread, notDuring"}},
 		"strange field":    {`"spread"`, `"sp\nread"`, []string{`FLEET.plans.nightly["sp\nread"]: unknown field; accepted: schedule, storage, rpo, provenWithin, retention, deadline, spread, notDuring`}},

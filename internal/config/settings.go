@@ -24,6 +24,8 @@ type settings struct {
 	PruneSchedule    string `envconfig:"PRUNE_SCHEDULE" is:"schedule" default:"0 0 6 * * *" part:"host"`
 	UsageSchedule    string `envconfig:"USAGE_SCHEDULE" is:"exports" default:"0 30 3 * * *" part:"host"`
 
+	Discover string `envconfig:"DISCOVER_SUBSCRIPTIONS" is:"subscriptions" part:"host"`
+
 	Cloud        CloudName `envconfig:"AZURE_CLOUD" is:"cloud" default:"public"`
 	ARMEndpoint  string    `envconfig:"ARM_ENDPOINT" is:"endpoint"`
 	ARMAudience  string    `envconfig:"ARM_AUDIENCE" is:"audience"`

@@ -38,10 +38,11 @@ func (a *azure) Service(_ context.Context, id string) dr.Answer {
 func (a *azure) Group(context.Context, string) dr.Answer {
 	return dr.Answer{Verdict: dr.OK, Service: dr.ServiceView{Region: "northeurope"}}
 }
-func (a *azure) Deleted(context.Context, string) dr.Known            { return dr.Not }
-func (a *azure) Workspaces(context.Context, string) int              { return 0 }
-func (a *azure) Trusts(location string) bool                         { return strings.HasPrefix(location, host) }
-func (a *azure) Probe(_ context.Context, urls []string) []dr.Gateway { return nil }
+func (a *azure) Deleted(context.Context, string) dr.Known                { return dr.Not }
+func (a *azure) Tagged(context.Context, string) ([]dr.Tagged, *dr.Error) { return nil, nil }
+func (a *azure) Workspaces(context.Context, string) int                  { return 0 }
+func (a *azure) Trusts(location string) bool                             { return strings.HasPrefix(location, host) }
+func (a *azure) Probe(_ context.Context, urls []string) []dr.Gateway     { return nil }
 
 func (a *azure) Start(ctx context.Context, leg dr.Leg, point string) dr.Answer {
 	if a.inPost != nil {

@@ -40,6 +40,9 @@ var fleet = slices.Concat(
 	pair("drilled", func(p, s *devstack.Instance) { p.Drill = "drilled-lab" }),
 	instance("drilled-lab"),
 
+	// What is found by its tag.
+	[]devstack.Instance{{Name: "tagged", Unlisted: true, Service: arm.Service{Tags: map[string]string{"apim-dr": "nightly"}}}},
+
 	// Whose configuration changes.
 	services("changed"),
 

@@ -17,7 +17,7 @@ const changed = "~changes"
 // Changed takes in that an instance was changed. Its backup follows when nothing more has changed for a while, and what is remembered until then is in
 // the store: a message only knocks. A nil error: it was taken in, or concerns nothing that is backed up.
 func (e *Engine) Changed(ctx context.Context, c dr.Change) error {
-	m, ok := e.Fleet.at(c.ResourceID)
+	m, ok := e.fleet().at(c.ResourceID)
 	if !ok || m.drilled || !c.Counts() {
 		e.Log.DebugContext(ctx, "a change that does not count", "resource", c.ResourceID, "what", c.What)
 		return nil
@@ -88,10 +88,10 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 
 // backedUp tells whether an instance is backed up by itself: it is a service, or has become the active instance of a pair.
 func (e *Engine) backedUp(ctx context.Context, m member) (bool, error) {
-	if _, listed := e.Fleet.service(m.Name); listed {
+	if _, listed := e.fleet().service(m.Name); listed {
 		return true, nil
 	}
-	for _, c := range e.Fleet.couplesWith(m.Name) {
+	for _, c := range e.fleet().couplesWith(m.Name) {
 		k, err := e.known(ctx, c)
 		if err != nil && !illegible(err) {
 			return false, err
@@ -136,7 +136,7 @@ func (e *Engine) runChanges(ctx context.Context, t dr.Tick) error {
 }
 
 func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
-	m, ok := e.Fleet.member(t.Service)
+	m, ok := e.fleet().member(t.Service)
 	if !ok {
 		return e.Store.MergePending(ctx, t.Service, func(dr.Pending) (dr.Pending, bool) { return dr.Pending{}, true })
 	}
@@ -168,7 +168,7 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	}
 	r := Request{RequestedBy: "changes", Reason: fmt.Sprintf("%d changes from %s to %s, the last %s", p.Events, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339), p.What)}
 	op := e.newBackup(dr.ChangeID(m.Name, p.FirstAt), m, dr.TriggerChange, r, now)
-	start, ok, err := e.begin(ctx, op, stagger(m.Name, dr.StartWindow(len(e.Fleet.Services))), time.Time{})
+	start, ok, err := e.begin(ctx, op, stagger(m.Name, dr.StartWindow(len(e.fleet().Services))), time.Time{})
 	if err != nil {
 		return err
 	}

@@ -102,6 +102,11 @@ type Store interface {
 	// Pendings lists the services of which something is remembered. The cost is that of those.
 	Pendings(ctx context.Context) ([]string, error)
 
+	// Discovery reads what was found by its tag; ErrNotFound when nobody has looked, ErrUnreadable, ErrNewer.
+	Discovery(ctx context.Context) (dr.Discovery, error)
+	// MergeDiscovery reads, merges and writes it, again on a conflict.
+	MergeDiscovery(ctx context.Context, merge func(dr.Discovery) dr.Discovery) error
+
 	// Remember keeps what an Idempotency-Key (hashed by the caller) stands for and returns what is kept: claim, or an earlier one.
 	Remember(ctx context.Context, keyHash string, claim Claim) (Claim, error)
 	// Recall returns what an Idempotency-Key stands for; ErrNotFound when it was not used yet.
@@ -154,6 +159,8 @@ type ARM interface {
 	Group(ctx context.Context, resourceID string) dr.Answer
 	// Deleted tells whether an instance that is not there was soft-deleted and can be brought back.
 	Deleted(ctx context.Context, resourceID string) dr.Known
+	// Tagged lists the instances of a subscription that have the tag dr.PlanTag; an error: not all of them could be seen.
+	Tagged(ctx context.Context, subscription string) ([]dr.Tagged, *dr.Error)
 	// Workspaces counts the workspaces of an instance; -1 when that cannot be seen.
 	Workspaces(ctx context.Context, resourceID string) int
 	// Start POSTs a leg once, for the recovery point named point: Still with Location; Later; No; Lost. It returns before ctx ends.

@@ -34,12 +34,12 @@ func (e *Engine) Retention(ctx context.Context, service string) ([]dr.Decision, 
 func (e *Engine) decide(ctx context.Context, service string, points []dr.RecoveryPoint) (_ []dr.Decision, done []string, err error) {
 	stock := dr.Stock{Points: points, Stands: map[string]string{}}
 	var policy dr.Retention
-	m, listed := e.Fleet.member(service)
+	m, listed := e.fleet().member(service)
 	if listed {
 		policy = m.plan.Retention
 	}
-	around := e.Fleet.Around(service)
-	if s, ok := e.Fleet.service(service); ok && s.Drill != nil {
+	around := e.fleet().Around(service)
+	if s, ok := e.fleet().service(service); ok && s.Drill != nil {
 		around = append(around, s.Drill.Name)
 	}
 	for _, name := range around {

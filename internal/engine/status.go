@@ -14,17 +14,28 @@ import (
 type Status struct {
 	Places   []dr.Place   `json:"stamp"` // where this stamp's parts lie
 	Services []dr.Posture `json:"services"`
+	// Discovery is what the last look for tagged services came to; nil: nobody looks for any.
+	Discovery *Discovered `json:"discovery,omitempty"`
+}
+
+// Discovered is what a caller is told of a dr.Discovery: those that were found are among the services.
+type Discovered struct {
+	At     time.Time  `json:"at"`
+	Found  []string   `json:"found"`
+	Gone   []dr.Gone  `json:"gone,omitempty"`
+	Faults []dr.Fault `json:"faults,omitempty"`
 }
 
 // Status reads what is remembered of each service and its pairs. The cost grows with the fleet, not with history.
 func (e *Engine) Status(ctx context.Context) (Status, error) {
-	s := Status{Places: e.Fleet.Places, Services: make([]dr.Posture, len(e.Fleet.Services))}
-	at := make([]int, len(e.Fleet.Services))
+	fleet := e.fleet()
+	s := Status{Places: fleet.Places, Services: make([]dr.Posture, len(fleet.Services)), Discovery: e.discovered()}
+	at := make([]int, len(fleet.Services))
 	for i := range at {
 		at[i] = i
 	}
 	_ = each(at, func(i int) error {
-		s.Services[i] = e.posture(ctx, e.Fleet.Services[i])
+		s.Services[i] = e.posture(ctx, fleet.Services[i])
 		return nil
 	})
 	return s, ctx.Err()
@@ -33,7 +44,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 // Guard looks at each service once: what is not protected is logged (an alert looks for these lines, infra/alerts.json), and an event tells once that the
 // newest good recovery point has become older than the RPO, and once that a newer one is there. One failure does not hide the others.
 func (e *Engine) Guard(ctx context.Context) error {
-	return each(e.Fleet.Services, func(s Service) error {
+	return each(e.fleet().Services, func(s Service) error {
 		g := e.guard(ctx, s)
 		now := e.Now()
 		if p := dr.Assess(g, now); !p.Protected {
@@ -84,13 +95,13 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 
 // guard reads what a service is judged by. What cannot be read is its reason not to count as protected: it must not hide the others.
 func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
-	plan, _ := e.Fleet.plan(s.Plan)
+	plan, _ := e.fleet().plan(s.Plan)
 	now := e.Now()
 	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
-	g.Places = append(append(g.Places, e.Fleet.Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
+	g.Places = append(append(g.Places, e.fleet().Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
 	states := map[string]dr.ServiceState{}
 	var err error
-	around := e.Fleet.Around(s.Name)
+	around := e.fleet().Around(s.Name)
 	if s.Drill != nil {
 		around = append(around, s.Drill.Name)
 	}
@@ -156,8 +167,8 @@ func (e *Engine) RecoveryPoint(ctx context.Context, id string) (dr.RecoveryPoint
 // that has none.
 func (e *Engine) RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error) {
 	points, err := e.Store.Points(ctx, service)
-	if _, ok := e.Fleet.member(service); err == nil && len(points) == 0 && !ok { // a misspelt name must not read as "no backups"
-		return nil, fmt.Errorf("%w: %q, and it has no recovery points; the fleet has %s", ErrUnknownService, service, e.Fleet.names())
+	if _, ok := e.fleet().member(service); err == nil && len(points) == 0 && !ok { // a misspelt name must not read as "no backups"
+		return nil, fmt.Errorf("%w: %q, and it has no recovery points; the fleet has %s", ErrUnknownService, service, e.fleet().names())
 	}
 	return points, err
 }

@@ -60,7 +60,9 @@ type world struct {
 	busDown func() error
 	hook    func(op, key string) error // of the store
 
-	arm      sync.Mutex // a plan looks at several instances at once
+	tagged   map[string][]dr.Tagged // by subscription
+	unlisted map[string]bool        // subscriptions that may not be listed
+	arm      sync.Mutex             // a plan looks at several instances at once
 	services map[string]*instance
 	posts    []string // points POSTed, in order
 	inPost   func()   // what others do while a POST is on its way
@@ -308,6 +310,16 @@ func (w *world) Group(context.Context, string) dr.Answer {
 }
 
 func (w *world) Deleted(context.Context, string) dr.Known { return dr.Not }
+
+func (w *world) Tagged(_ context.Context, subscription string) ([]dr.Tagged, *dr.Error) {
+	if w.call() != nil {
+		return nil, dr.Failure("OutOfReach", "killed")
+	}
+	if w.unlisted[subscription] {
+		return nil, &dr.Error{Source: "arm", Code: "AuthorizationFailed", Status: 403}
+	}
+	return w.tagged[subscription], nil
+}
 
 func (w *world) Workspaces(context.Context, string) int { return 0 }
 

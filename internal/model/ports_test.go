@@ -315,6 +315,13 @@ func (p records) Pendings(context.Context) ([]string, error) { return nil, nil }
 func (p records) MergePending(context.Context, string, func(dr.Pending) (dr.Pending, bool)) error {
 	panic("nothing changes")
 }
+func (p records) Discovery(context.Context) (dr.Discovery, error) { panic("nobody looks for services") }
+func (p records) MergeDiscovery(context.Context, func(dr.Discovery) dr.Discovery) error {
+	panic("nobody looks for services")
+}
+func (p arm) Tagged(context.Context, string) ([]dr.Tagged, *dr.Error) {
+	panic("nobody looks for services")
+}
 func (p records) MarkChanged(context.Context, string, string) error { panic("nothing changes") }
 
 // plain is an effect on the records with nothing but an error.
