@@ -21,6 +21,7 @@ type resource struct {
 	ID, Type, Name, Kind, Location string
 	Properties                     map[string]any
 	Identity                       map[string]any
+	Tags                           map[string]string
 	Scope                          string
 }
 
@@ -124,6 +125,19 @@ func TestTheAppStartsWithTheSettingsOfTheDeployment(t *testing.T) {
 			if c.Credential.ClientID != app["AZURE_CLIENT_ID"] || app["SERVICEBUS__clientId"] != app["AZURE_CLIENT_ID"] || app["AzureWebJobsStorage__clientId"] != app["AZURE_CLIENT_ID"] {
 				t.Errorf("%s: not one identity: %v", file, app)
 			}
+		}
+	}
+}
+
+// azd finds the app of a stamp by the name that it has in azure.yaml.
+func TestAzdFindsTheApp(t *testing.T) {
+	text, err := os.ReadFile("../azure.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range of(deployed(t, both[1]), "Microsoft.Web/sites") {
+		if service := r.Tags["azd-service-name"]; service == "" || !strings.Contains(string(text), "\nservices:\n  "+service+":") || r.Tags["owner"] != "platform" {
+			t.Errorf("%s has the tags %v", r.Name, r.Tags)
 		}
 	}
 }
