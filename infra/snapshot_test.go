@@ -18,11 +18,9 @@ import (
 
 // resource is one that would be deployed.
 type resource struct {
-	ID, Type, Name, Kind, Location string
-	Properties                     map[string]any
-	Identity                       map[string]any
-	Tags                           map[string]string
-	Scope                          string
+	ID, Type, Name, Location string
+	Properties               map[string]any
+	Tags                     map[string]string
 }
 
 // deployed is what the template makes of a parameter file.
