@@ -1,8 +1,8 @@
 // apim-dr: one stamp for each region in which services are recovered, what watches the stamps, and the rights that they need. docs/deploy.md tells how.
 targetScope = 'subscription'
 
-@description('Begins the names of all that is made; 2 to 12 lower-case letters and digits, unique for you.')
-@minLength(2)
+@description('Begins the names of all that is made; 4 to 12 lower-case letters and digits, unique for you.')
+@minLength(4) // of a workspace
 @maxLength(12)
 param name string = 'apimdr'
 
