@@ -1,6 +1,7 @@
 package infra_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,11 +125,11 @@ func TestTheDocumentHasEachActionAndAlert(t *testing.T) {
 		t.Errorf("roles: told %q, real %q", told, real)
 	}
 	told, real = nil, nil
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| \\d ").FindAllStringSubmatch(section("Alerts"), -1) {
-		told = append(told, m[1])
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (\\d) ").FindAllStringSubmatch(section("Alerts"), -1) {
+		told = append(told, m[1]+" "+m[2])
 	}
 	for _, a := range infra.Alerts() {
-		real = append(real, a.Name)
+		real = append(real, fmt.Sprint(a.Name, " ", a.Severity))
 	}
 	if slices.Sort(told); !slices.Equal(told, slices.Sorted(slices.Values(real))) {
 		t.Errorf("alerts: told %q, real %q", told, real)
