@@ -2,6 +2,7 @@ package infra_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"apim-dr/infra"
 	"apim-dr/internal/bus"
 	"apim-dr/internal/config"
+	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 )
 
@@ -327,6 +329,24 @@ func TestAlertsAreDeployedElsewhere(t *testing.T) {
 						t.Errorf("%s: the query of %s does not have %s: %s", file, a.Name, part, text)
 					}
 				}
+			}
+		}
+	}
+}
+
+// However an operation ends, unless it succeeds, one alert tells of it.
+func TestNoEndThatIsNotGoodGoesUntold(t *testing.T) {
+	for _, kind := range []dr.Kind{dr.KindBackup, dr.KindRestore, dr.KindFailover, dr.KindDrill} {
+		for outcome, want := range map[dr.Outcome]int{dr.Succeeded: 0, dr.Failed: 1, dr.Rejected: 1, dr.Unknown: 1} {
+			line := fmt.Sprintf(`{"msg":"result published","kind":%q,"outcome":%q,"service":"contoso-eu","operation":"20260131-x"}`, kind, outcome)
+			found := 0
+			for _, a := range infra.Alerts() {
+				if a.Finds(line) {
+					found++
+				}
+			}
+			if found != want {
+				t.Errorf("%s %s: %d alerts", kind, outcome, found)
 			}
 		}
 	}
