@@ -204,6 +204,7 @@ func TestASidecarOfSomethingElseIsToldOf(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"another operation": {`"operation":"`, `"operation":"other-`},
 		"another size":      {`"bytes":6`, `"bytes":7`},
+		"another state":     {`"state":"good"`, `"state":"unverified"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
