@@ -342,7 +342,9 @@ func TestNoEndThatIsNotGoodGoesUntold(t *testing.T) {
 			found := 0
 			for _, a := range infra.Alerts() {
 				if a.Finds(line) {
-					found++
+					if found++; !slices.Equal(a.By, []string{"service", "outcome", "operation"}) {
+						t.Errorf("%s tells of several operations as if they were one, or not of which: %q", a.Name, a.By)
+					}
 				}
 			}
 			if found != want {
