@@ -22,6 +22,7 @@ import (
 type resource struct {
 	ID, Type, Name, Location string
 	Properties               map[string]any
+	SKU                      struct{ Name string }
 	Tags                     map[string]string
 }
 
@@ -354,6 +355,41 @@ func TestNoEndThatIsNotGoodGoesUntold(t *testing.T) {
 	}
 }
 
+// Backups outlive a zone and a hand that deletes them, but not for ever; and what is read of them is told.
+func TestBackupsAreKeptAndThenPurged(t *testing.T) {
+	kept := []string{
+		`"isVersioningEnabled":true`, `"deleteRetentionPolicy":{"days":7,"enabled":true}`, `"containerDeleteRetentionPolicy":{"days":7,"enabled":true}`, // blob service
+		`"version":{"delete":{"daysAfterCreationGreaterThan":31}}`,                         // lifecycle
+		`"StorageRead","enabled":true`, `"StorageWrite","enabled":true`, `"StorageDelete"`, // logs
+	}
+	for _, file := range both {
+		resources := deployed(t, file)
+		for _, account := range of(resources, "Microsoft.Storage/storageAccounts") {
+			if !strings.HasPrefix(account.Name, "stcontosodb") {
+				continue
+			}
+			if want := map[bool]string{true: "Standard_LRS", false: "Standard_ZRS"}[strings.Contains(account.ID, "/rg-contosodr-ne/")]; account.SKU.Name != want { // as that stamp says
+				t.Errorf("%s: %s is %s", file, account.ID, account.SKU.Name)
+			}
+			var all strings.Builder
+			for _, r := range resources {
+				if strings.Contains(r.ID, "/"+account.Name+"/") {
+					text, err := json.Marshal(r.Properties)
+					if err != nil {
+						t.Fatal(err)
+					}
+					all.Write(text)
+				}
+			}
+			for _, part := range kept {
+				if !strings.Contains(all.String(), part) {
+					t.Errorf("%s: %s has no %s: %s", file, account.Name, part, all.String())
+				}
+			}
+		}
+	}
+}
+
 // A private stamp is reached through its endpoints alone.
 func TestAPrivateStampIsPrivate(t *testing.T) {
 	resources := deployed(t, both[1])
@@ -375,5 +411,15 @@ func TestAPrivateStampIsPrivate(t *testing.T) {
 	}
 	if n := len(of(resources, "Microsoft.Network/privateEndpoints")); n != 4*stamps {
 		t.Errorf("%d private endpoints", n)
+	}
+	for kind, n := range map[string]int{"privateEndpoints/privateDnsZoneGroups": 4, "privateDnsZones": 3, "privateDnsZones/virtualNetworkLinks": 3} { // names lead to them
+		if got := len(of(resources, "Microsoft.Network/"+kind)); got != n*stamps {
+			t.Errorf("%d %s", got, kind)
+		}
+	}
+	for _, r := range of(resources, "Microsoft.Web/sites") {
+		if subnet, _ := r.Properties["virtualNetworkSubnetId"].(string); !strings.HasSuffix(subnet, "/subnets/app") {
+			t.Errorf("%s goes out by %q", r.ID, subnet)
+		}
 	}
 }
