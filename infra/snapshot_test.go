@@ -130,6 +130,36 @@ func TestTheAppStartsWithTheSettingsOfTheDeployment(t *testing.T) {
 	}
 }
 
+// What no other side of this repository has, and Azure must be told: the app's runtime and package, who delivers changes, whom alerts reach.
+func TestAzureIsToldHow(t *testing.T) {
+	for kind, parts := range map[string][]string{
+		"Microsoft.Web/serverfarms": {`"reserved":true`},
+		"Microsoft.Web/sites": {
+			`"runtime":{"name":"custom","version":"1.0"}`, `"type":"UserAssignedIdentity"`, `"type":"blobContainer"`, `primaryEndpoints.blob, 'packages')`, `"instanceMemoryMB":`, `"maximumInstanceCount":`,
+		},
+		"Microsoft.EventGrid/systemTopics/eventSubscriptions": {
+			`"deliveryWithResourceIdentity":{"destination":{"endpointType":"ServiceBusQueue"`, `/queues/changes`, `"identity":{"type":"SystemAssigned"}`, `"CloudEventSchemaV1_0"`,
+		},
+		"Microsoft.Insights/actionGroups": {`"platform@contoso.com"`, `"oncall@contoso.com"`, `"https://alerts.contoso.com/hook"`},
+	} {
+		found := of(deployed(t, both[1]), kind)
+		if len(found) == 0 {
+			t.Errorf("no %s", kind)
+		}
+		for _, r := range found {
+			text, err := json.Marshal(r.Properties)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range parts {
+				if !strings.Contains(string(text), part) {
+					t.Errorf("%s has no %s: %s", r.ID, part, text)
+				}
+			}
+		}
+	}
+}
+
 // azd finds the app of a stamp by the name that it has in azure.yaml.
 func TestAzdFindsTheApp(t *testing.T) {
 	text, err := os.ReadFile("../azure.yaml")
