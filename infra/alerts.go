@@ -12,6 +12,7 @@ var alerts []byte
 // Alert is what modules/alerts.bicep makes a query of.
 type Alert struct {
 	Name, Window string
+	Severity     int                 // 0: critical, to 4: verbose
 	Messages     []string            // one of them is the line's msg
 	Where        map[string][]string // fields of the line, and what they are to be
 	By           []string            // fields that tell one alert from another

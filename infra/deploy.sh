@@ -45,8 +45,8 @@ while IFS=$'\t' read -r group app; do
     if [ "$TOOL" = func ]; then
       (cd "$folder" && func azure functionapp publish "$app" --custom </dev/null)
     else
-      rm -rf dist/package && cp -r "$folder" dist/package # where azure.yaml looks
-      azd deploy app --no-prompt </dev/null
+      rm -rf dist/package && mkdir -p dist && cp -r "$folder" dist/package # where azure.yaml looks
+      AZURE_RESOURCE_GROUP=$group azd deploy app --no-prompt </dev/null # the app is the one there with the tag azd-service-name
     fi
     rm -rf "$folder"
     ;;

@@ -1,6 +1,7 @@
 package infra_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,7 @@ func deploy(t *testing.T, tools []string, environ ...string) (calls, said string
 	log := filepath.Join(dir, "calls")
 	for _, tool := range tools {
 		script := "#!/bin/sh\nif [ \"$1 $2 $3\" = 'deployment sub show' ]; then printf 'rg-a\\tfunc-a\\nrg-b\\tfunc-b\\n'; exit; fi\n" +
-			"echo \"" + tool + " $*$(test -x apim-dr && echo ' beside apim-dr')\" >>" + log + "\n"
+			"echo \"" + tool + " $*$(test -x apim-dr && echo ' beside apim-dr')$(test -x dist/package/apim-dr && echo \" above apim-dr, in $AZURE_RESOURCE_GROUP\")\" >>" + log + "\n"
 		if err := os.WriteFile(filepath.Join(dir, tool), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +38,20 @@ func deploy(t *testing.T, tools []string, environ ...string) (calls, said string
 	if text, err := pack.CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, text)
 	}
-	cmd := exec.Command("bash", "deploy.sh")
+	root := filepath.Join(dir, "root") // of a repository whose dist is this test's
+	if err := os.MkdirAll(filepath.Join(root, "infra"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"go.mod": "../go.mod", "go.sum": "../go.sum", "internal": "../internal", "infra/deploy.sh": "deploy.sh"} {
+		at, err := filepath.Abs(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(at, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("bash", filepath.Join(root, "infra", "deploy.sh"))
 	path := []string{dir}
 	for _, name := range []string{"bash", "go", "node", "dirname", "mktemp"} { // not the folders that az and func may be in
 		at, err := exec.LookPath(name)
@@ -48,7 +62,7 @@ func deploy(t *testing.T, tools []string, environ ...string) (calls, said string
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"cp", "rm", "sh", "test"} {
+	for _, name := range []string{"cp", "mkdir", "rm", "sh", "test"} {
 		if at, err := exec.LookPath(name); err == nil {
 			_ = os.Symlink(at, filepath.Join(dir, name))
 		}
@@ -64,8 +78,10 @@ func TestDeployUsesWhatIsInstalled(t *testing.T) {
 	for name, row := range map[string]struct {
 		tools, environ, calls, fails string
 	}{
-		"az":             {"az func azd", one, "az functionapp deployment source config-zip --resource-group rg-a --name func-a --src ZIP\n", ""},
-		"func":           {"func azd", one, "func azure functionapp publish func-a --custom beside apim-dr\n", ""},
+		"az":   {"az func azd", one, "az functionapp deployment source config-zip --resource-group rg-a --name func-a --src ZIP\n", ""},
+		"func": {"func azd", one, "func azure functionapp publish func-a --custom beside apim-dr\n", ""},
+		"azd": {"azd", `APPS=[{"resourceGroup":"rg-a","name":"func-a"},{"resourceGroup":"rg-b","name":"func-b"}]`,
+			"azd deploy app --no-prompt above apim-dr, in rg-a\nazd deploy app --no-prompt above apim-dr, in rg-b\n", ""},
 		"chosen":         {"az func", one + " TOOL=func", "func azure functionapp publish func-a --custom beside apim-dr\n", ""},
 		"all stamps":     {"az", "DEPLOYMENT=contosodr", "az functionapp deployment source config-zip --resource-group rg-a --name func-a --src ZIP\naz functionapp deployment source config-zip --resource-group rg-b --name func-b --src ZIP\n", ""},
 		"as azd says":    {"func", `APPS=[{"resourceGroup":"rg-a","name":"func-a","url":"https://a"}]`, "func azure functionapp publish func-a --custom beside apim-dr\n", ""},
@@ -109,11 +125,11 @@ func TestTheDocumentHasEachActionAndAlert(t *testing.T) {
 		t.Errorf("roles: told %q, real %q", told, real)
 	}
 	told, real = nil, nil
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| \\d ").FindAllStringSubmatch(section("Alerts"), -1) {
-		told = append(told, m[1])
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (\\d) ").FindAllStringSubmatch(section("Alerts"), -1) {
+		told = append(told, m[1]+" "+m[2])
 	}
 	for _, a := range infra.Alerts() {
-		real = append(real, a.Name)
+		real = append(real, fmt.Sprint(a.Name, " ", a.Severity))
 	}
 	if slices.Sort(told); !slices.Equal(told, slices.Sorted(slices.Values(real))) {
 		t.Errorf("alerts: told %q, real %q", told, real)

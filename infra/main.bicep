@@ -1,8 +1,8 @@
 // apim-dr: one stamp for each region in which services are recovered, what watches the stamps, and the rights that they need. docs/deploy.md tells how.
 targetScope = 'subscription'
 
-@description('Begins the names of all that is made; 2 to 12 lower-case letters and digits, unique for you.')
-@minLength(2)
+@description('Begins the names of all that is made; 4 to 12 lower-case letters and digits, unique for you.')
+@minLength(4) // of a workspace
 @maxLength(12)
 param name string = 'apimdr'
 
@@ -123,6 +123,12 @@ var instances = flatten(map(
     )
 ))
 var subscriptions = union(map(instances, i => i.subscription), [])
+// The stamps with an instance in a subscription.
+var ownersOf = toObject(
+  subscriptions,
+  s => s,
+  s => union(map(filter(instances, i => i.subscription == s), i => i.stamp), [])
+)
 var deliveries = flatten(map(
   range(0, length(changeSources)),
   i => map(changeSources[i].stamps, s => { source: i, stamp: indexOf(map(stamps, x => x.name), s) })
@@ -185,6 +191,7 @@ module stamp 'modules/stamp.bicep' = [
       cloud: clouds[environment().name]
       workspaceId: monitoring.outputs.workspaceId
       actionGroupId: monitoring.outputs.actionGroupId
+      monitoringGroup: monitoringGroup.name
       monitoringLocation: apart
       tags: tags
     }
@@ -197,7 +204,7 @@ module roles 'modules/roles.bicep' = [
     scope: subscription(s)
     params: {
       name: name
-      readers: [for i in range(0, length(stamps)): stamp[i].outputs.principal]
+      readers: [for i in ownersOf[s]: stamp[i].outputs.principal]
     }
   }
 ]
@@ -244,7 +251,9 @@ module topics 'modules/topic.bicep' = [
     scope: resourceGroup(split(s.source, '/')[2], sourceGroups[i])
     params: {
       source: s.source
-      location: s.?region ?? 'global'
+      location: length(split(s.source, '/')) == 3
+        ? 'global'
+        : s.?region ?? fail('changeSources: an instance needs region, where its system topic lies')
       existingSystemTopic: s.?existingSystemTopic ?? ''
       tags: tags
     }

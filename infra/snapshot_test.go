@@ -2,10 +2,10 @@ package infra_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,15 +14,16 @@ import (
 	"apim-dr/infra"
 	"apim-dr/internal/bus"
 	"apim-dr/internal/config"
+	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 )
 
 // resource is one that would be deployed.
 type resource struct {
-	ID, Type, Name, Kind, Location string
-	Properties                     map[string]any
-	Identity                       map[string]any
-	Scope                          string
+	ID, Type, Name, Location string
+	Properties               map[string]any
+	SKU                      struct{ Name string }
+	Tags                     map[string]string
 }
 
 // deployed is what the template makes of a parameter file.
@@ -83,13 +84,13 @@ func apps(t *testing.T, file string) (all []map[string]string) {
 
 // What the app needs it gets, what it gets it reads, and its fleet is one that it accepts.
 func TestTheAppStartsWithTheSettingsOfTheDeployment(t *testing.T) {
-	ofTheHost := strings.Fields("AzureWebJobsStorage__accountName AzureWebJobsStorage__credential AzureWebJobsStorage__clientId APPLICATIONINSIGHTS_CONNECTION_STRING " +
+	ofTheHost := strings.Fields("AzureWebJobsStorage__blobServiceUri AzureWebJobsStorage__credential AzureWebJobsStorage__clientId APPLICATIONINSIGHTS_CONNECTION_STRING " +
 		"APPLICATIONINSIGHTS_AUTHENTICATION_STRING SERVICEBUS__credential SERVICEBUS__clientId")
 	document, err := os.ReadFile("../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, stamps := range map[string]int{both[0]: 2, both[1]: 1} {
+	for file, stamps := range map[string]int{both[0]: 2, both[1]: 2} {
 		found := apps(t, file)
 		if len(found) != stamps {
 			t.Errorf("%s: %d apps", file, len(found))
@@ -125,6 +126,49 @@ func TestTheAppStartsWithTheSettingsOfTheDeployment(t *testing.T) {
 			if c.Credential.ClientID != app["AZURE_CLIENT_ID"] || app["SERVICEBUS__clientId"] != app["AZURE_CLIENT_ID"] || app["AzureWebJobsStorage__clientId"] != app["AZURE_CLIENT_ID"] {
 				t.Errorf("%s: not one identity: %v", file, app)
 			}
+		}
+	}
+}
+
+// What no other side of this repository has, and Azure must be told: the app's runtime and package, who delivers changes, whom alerts reach.
+func TestAzureIsToldHow(t *testing.T) {
+	for kind, parts := range map[string][]string{
+		"Microsoft.Web/serverfarms": {`"reserved":true`},
+		"Microsoft.Web/sites": {
+			`"runtime":{"name":"custom","version":"1.0"}`, `"type":"UserAssignedIdentity"`, `"type":"blobContainer"`, `primaryEndpoints.blob, 'packages')`, `"instanceMemoryMB":`, `"maximumInstanceCount":`,
+		},
+		"Microsoft.EventGrid/systemTopics/eventSubscriptions": {
+			`"deliveryWithResourceIdentity":{"destination":{"endpointType":"ServiceBusQueue"`, `/queues/changes`, `"identity":{"type":"SystemAssigned"}`, `"CloudEventSchemaV1_0"`,
+		},
+		"Microsoft.Insights/actionGroups": {`"platform@contoso.com"`, `"oncall@contoso.com"`, `"https://alerts.contoso.com/hook"`},
+	} {
+		found := of(deployed(t, both[1]), kind)
+		if len(found) == 0 {
+			t.Errorf("no %s", kind)
+		}
+		for _, r := range found {
+			text, err := json.Marshal(r.Properties)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range parts {
+				if !strings.Contains(string(text), part) {
+					t.Errorf("%s has no %s: %s", r.ID, part, text)
+				}
+			}
+		}
+	}
+}
+
+// azd finds the app of a stamp by the name that it has in azure.yaml.
+func TestAzdFindsTheApp(t *testing.T) {
+	text, err := os.ReadFile("../azure.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range of(deployed(t, both[1]), "Microsoft.Web/sites") {
+		if service := r.Tags["azd-service-name"]; service == "" || !strings.Contains(string(text), "\nservices:\n  "+service+":") || r.Tags["owner"] != "platform" {
+			t.Errorf("%s has the tags %v", r.Name, r.Tags)
 		}
 	}
 }
@@ -170,31 +214,6 @@ func TestFunctionsFindTheirSettings(t *testing.T) {
 	}
 }
 
-const (
-	sender      = "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39"
-	receiver    = "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0"
-	blobWriter  = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
-	blobOwner   = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
-	metricsOnly = "3913510d-42f4-4e42-8a64-420c390055eb"
-)
-
-// grants are role assignments: the end of the scope, and the role.
-func grants(t *testing.T, file string) []string {
-	t.Helper()
-	var all []string
-	for _, r := range of(deployed(t, file), "Microsoft.Authorization/roleAssignments") {
-		id, role := r.ID, r.Properties["roleDefinitionId"].(string)
-		if scope := regexp.MustCompile(`^\[(?:extensionResourceId|subscriptionResourceId)\('([^']+)'`).FindStringSubmatch(id); scope != nil {
-			id = scope[1]
-		}
-		id, _, _ = strings.Cut(id, "/providers/Microsoft.Authorization/")
-		parts := strings.Split(id, "/")
-		all = append(all, strings.Join(parts[max(0, len(parts)-2):], "/")+" "+role[strings.LastIndex(role, "/")+1:])
-	}
-	slices.Sort(all)
-	return all
-}
-
 // Queues: those of the functions, of the engine and of the topic, with locks that outlast an invocation, and rights to just what is used.
 func TestQueuesAreThoseThatTheAppUses(t *testing.T) {
 	read := map[string]bool{}
@@ -234,10 +253,8 @@ func TestQueuesAreThoseThatTheAppUses(t *testing.T) {
 				got = append(got, g)
 			}
 		}
-		expected := slices.Clone(want)
-		if file == both[0] { // two stamps
-			expected = append(expected, want...)
-		} else { // Event Grid sends, from two sources
+		expected := slices.Repeat(want, 2) // stamps
+		if file == both[1] {               // Event Grid sends, from two sources
 			expected = append(expected, "queues/changes "+sender, "queues/changes "+sender)
 		}
 		if slices.Sort(expected); !slices.Equal(got, expected) {
@@ -246,39 +263,18 @@ func TestQueuesAreThoseThatTheAppUses(t *testing.T) {
 	}
 }
 
-// Whoever holds a role on something besides queues.
-func TestNobodyMayMoreThanHeNeeds(t *testing.T) {
-	custom := map[string]string{}
-	for _, r := range of(deployed(t, both[0]), "Microsoft.Authorization/roleDefinitions") {
-		name, _ := r.Properties["roleName"].(string)
-		custom[r.ID[strings.LastIndex(r.ID, "/")+1:]] = strings.Fields(name)[1]
-	}
-	builtIn := map[string]string{blobWriter: "writes blobs", blobOwner: "owns blobs", metricsOnly: "writes logs"}
-	got := map[string]int{}
-	for _, g := range grants(t, both[0]) {
-		scope, role, _ := strings.Cut(g, " ")
-		if kind, name, _ := strings.Cut(scope, "/"); kind == "storageAccounts" {
-			scope = kind + "/" + map[bool]string{true: "backups", false: "state"}[strings.HasPrefix(name, "stcontosodb")]
+// What messages come upon in Azure is what they come upon here, where each queue finds duplicates, and nothing is lost by growing old.
+func TestQueuesDropNothingButDuplicates(t *testing.T) {
+	for _, file := range both {
+		for _, r := range deployed(t, file) {
+			queue := r.Type == "Microsoft.ServiceBus/namespaces/queues"
+			if !queue && r.Type != "Microsoft.ServiceBus/namespaces/topics" {
+				continue
+			}
+			if r.Properties["requiresDuplicateDetection"] != true || queue && r.Properties["deadLetteringOnMessageExpiration"] != true || r.Properties["defaultMessageTimeToLive"] != "P14D" {
+				t.Errorf("%s: %s is %v", file, r.Name, r.Properties)
+			}
 		}
-		if strings.HasPrefix(scope, "queues/") || strings.HasPrefix(scope, "topics/") {
-			continue
-		}
-		what := custom[role]
-		if what == "" {
-			what = builtIn[role]
-		}
-		got[scope+": "+what]++
-	}
-	want := map[string]int{
-		// Two stamps operate the pair, one of them the drill instance as well.
-		"service/contoso-eu: operator": 2, "service/contoso-us: operator": 2, "service/contoso-drill: operator": 1,
-		"00000000-0000-0000-0000-000000000001: reader": 2,
-		"storageAccounts/state: owns blobs":            2,
-		"storageAccounts/backups: writes blobs":        2 + 5, // stamps, and instances
-		"components/contosodr-us: writes logs":         1, "components/contosodr-eu: writes logs": 1,
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("%v\nwanted %v", got, want)
 	}
 }
 
@@ -328,8 +324,21 @@ func TestAlertsAreDeployedElsewhere(t *testing.T) {
 			t.Errorf("%s: %d rules", file, len(rules))
 		}
 		for _, r := range append(append(rules, of(resources, "Microsoft.OperationalInsights/workspaces")...), of(resources, "Microsoft.Insights/components")...) {
-			if regions[r.Location] {
-				t.Errorf("%s: %s lies in the region of a stamp", file, r.ID)
+			if regions[r.Location] || !strings.Contains(r.ID, "/resourceGroups/rg-contosodr-monitoring/") {
+				t.Errorf("%s: %s lies in the region, or in the resource group, of a stamp", file, r.ID)
+			}
+		}
+		group := of(resources, "Microsoft.Insights/actionGroups")
+		if len(group) != 1 {
+			t.Fatalf("%s: action groups %v", file, group)
+		}
+		letters := of(resources, "Microsoft.Insights/metricAlerts")
+		if len(letters) != len(sites) {
+			t.Errorf("%s: %d alerts on dead letters that stay", file, len(letters))
+		}
+		for _, r := range append(letters, rules...) {
+			if actions, err := json.Marshal(r.Properties["actions"]); err != nil || !strings.Contains(string(actions), group[0].ID) {
+				t.Errorf("%s: %s tells nobody: %s %v", file, r.ID, actions, err)
 			}
 		}
 		for _, site := range sites {
@@ -353,6 +362,61 @@ func TestAlertsAreDeployedElsewhere(t *testing.T) {
 	}
 }
 
+// However an operation ends, unless it succeeds, one alert tells of it.
+func TestNoEndThatIsNotGoodGoesUntold(t *testing.T) {
+	for _, kind := range []dr.Kind{dr.KindBackup, dr.KindRestore, dr.KindFailover, dr.KindDrill} {
+		for outcome, want := range map[dr.Outcome]int{dr.Succeeded: 0, dr.Failed: 1, dr.Rejected: 1, dr.Unknown: 1} {
+			line := fmt.Sprintf(`{"msg":"result published","kind":%q,"outcome":%q,"service":"contoso-eu","operation":"20260131-x"}`, kind, outcome)
+			found := 0
+			for _, a := range infra.Alerts() {
+				if a.Finds(line) {
+					if found++; !slices.Equal(a.By, []string{"service", "outcome", "operation"}) {
+						t.Errorf("%s tells of several operations as if they were one, or not of which: %q", a.Name, a.By)
+					}
+				}
+			}
+			if found != want {
+				t.Errorf("%s %s: %d alerts", kind, outcome, found)
+			}
+		}
+	}
+}
+
+// Backups outlive a zone and a hand that deletes them, but not for ever; and what is read of them is told.
+func TestBackupsAreKeptAndThenPurged(t *testing.T) {
+	kept := []string{
+		`"isVersioningEnabled":true`, `"deleteRetentionPolicy":{"days":7,"enabled":true}`, `"containerDeleteRetentionPolicy":{"days":7,"enabled":true}`, // blob service
+		`"version":{"delete":{"daysAfterCreationGreaterThan":31}}`,                         // lifecycle
+		`"StorageRead","enabled":true`, `"StorageWrite","enabled":true`, `"StorageDelete"`, // logs
+	}
+	for _, file := range both {
+		resources := deployed(t, file)
+		for _, account := range of(resources, "Microsoft.Storage/storageAccounts") {
+			if !strings.HasPrefix(account.Name, "stcontosodb") {
+				continue
+			}
+			if want := map[bool]string{true: "Standard_LRS", false: "Standard_ZRS"}[strings.Contains(account.ID, "/rg-contosodr-ne/")]; account.SKU.Name != want { // as that stamp says
+				t.Errorf("%s: %s is %s", file, account.ID, account.SKU.Name)
+			}
+			var all strings.Builder
+			for _, r := range resources {
+				if strings.Contains(r.ID, "/"+account.Name+"/") {
+					text, err := json.Marshal(r.Properties)
+					if err != nil {
+						t.Fatal(err)
+					}
+					all.Write(text)
+				}
+			}
+			for _, part := range kept {
+				if !strings.Contains(all.String(), part) {
+					t.Errorf("%s: %s has no %s: %s", file, account.Name, part, all.String())
+				}
+			}
+		}
+	}
+}
+
 // A private stamp is reached through its endpoints alone.
 func TestAPrivateStampIsPrivate(t *testing.T) {
 	resources := deployed(t, both[1])
@@ -368,10 +432,21 @@ func TestAPrivateStampIsPrivate(t *testing.T) {
 			}
 		}
 	}
-	if open != 1 { // the backups, to API Management alone
+	const stamps = 2
+	if open != stamps { // the backups, to API Management alone
 		t.Errorf("%d are reached from outside", open)
 	}
-	if n := len(of(resources, "Microsoft.Network/privateEndpoints")); n != 4 {
+	if n := len(of(resources, "Microsoft.Network/privateEndpoints")); n != 4*stamps {
 		t.Errorf("%d private endpoints", n)
+	}
+	for kind, n := range map[string]int{"privateEndpoints/privateDnsZoneGroups": 4, "privateDnsZones": 3, "privateDnsZones/virtualNetworkLinks": 3} { // names lead to them
+		if got := len(of(resources, "Microsoft.Network/"+kind)); got != n*stamps {
+			t.Errorf("%d %s", got, kind)
+		}
+	}
+	for _, r := range of(resources, "Microsoft.Web/sites") {
+		if subnet, _ := r.Properties["virtualNetworkSubnetId"].(string); !strings.HasSuffix(subnet, "/subnets/app") {
+			t.Errorf("%s goes out by %q", r.ID, subnet)
+		}
 	}
 }

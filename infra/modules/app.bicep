@@ -8,8 +8,7 @@ param location string
 param identityId string
 param clientId string
 
-@description('Name and blob endpoint of the app\'s storage account, and its containers for the package, for the records and for usage data.')
-param storageName string
+@description('Blob endpoint of the app\'s storage account, and its containers for the package, for the records and for usage data.')
 param blobEndpoint string
 param packageContainer string
 param stateContainer string
@@ -50,7 +49,7 @@ param private bool
 param tags object
 
 var base = {
-  AzureWebJobsStorage__accountName: storageName
+  AzureWebJobsStorage__blobServiceUri: blobEndpoint // accountName would be one of public Azure
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: clientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
@@ -85,7 +84,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
 resource site 'Microsoft.Web/sites@2024-04-01' = {
   name: name
   location: location
-  tags: tags
+  tags: union(tags, { 'azd-service-name': 'app' }) // by which azd finds it
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'

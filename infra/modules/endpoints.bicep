@@ -36,6 +36,8 @@ resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01'
   }
 ]
 
+// One after the other: each one changes the subnet, and Azure refuses an endpoint whose subnet is being changed.
+@batchSize(1)
 resource endpoint 'Microsoft.Network/privateEndpoints@2024-05-01' = [
   for e in endpoints: {
     name: '${name}-${e.name}'

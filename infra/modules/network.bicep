@@ -31,5 +31,5 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
 }
 
 output id string = network.id
-output appSubnetId string = network.properties.subnets[0].id
-output endpointSubnetId string = network.properties.subnets[1].id
+output appSubnetId string = '${network.id}/subnets/app'
+output endpointSubnetId string = '${network.id}/subnets/endpoints'

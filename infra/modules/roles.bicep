@@ -1,7 +1,7 @@
 // What the app may ask Resource Manager, in one subscription. The local Resource Manager reads these actions from main.json and refuses all others.
 targetScope = 'subscription'
 
-@description('Goes into the names of the roles, which are unique in a tenant.')
+@description('Goes into the names of the roles, which are unique in a tenant; so is the id of the subscription, and not what it is called.')
 param name string
 
 @description('Object ids of the identities that read this subscription.')
@@ -14,7 +14,7 @@ var reader = guid(subscription().id, name, 'reader')
 resource operatorRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: operator
   properties: {
-    roleName: '${name} operator (${subscription().displayName})'
+    roleName: '${name} operator (${subscription().subscriptionId})'
     description: 'apim-dr: backs an API Management instance up and restores into it'
     type: 'CustomRole'
     assignableScopes: [subscription().id]
@@ -37,7 +37,7 @@ resource operatorRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
 resource readerRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: reader
   properties: {
-    roleName: '${name} reader (${subscription().displayName})'
+    roleName: '${name} reader (${subscription().subscriptionId})'
     description: 'apim-dr: looks at what lies around an API Management instance'
     type: 'CustomRole'
     assignableScopes: [subscription().id]

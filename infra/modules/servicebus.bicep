@@ -29,6 +29,8 @@ var topics = [
 var receives = ['operations', 'polls', 'changes']
 var sends = ['operations', 'polls']
 var publishes = ['results']
+var queueNames = map(queues, q => q.name)
+var topicNames = map(topics, t => t.name)
 
 var receiver = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0') // Azure Service Bus Data Receiver
 var sender = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39') // Azure Service Bus Data Sender
@@ -84,25 +86,25 @@ resource topic 'Microsoft.ServiceBus/namespaces/topics@2024-01-01' = [
 ]
 
 resource mayReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for (name, i) in receives: {
-    name: guid(queue[i].id, principal, receiver)
-    scope: queue[i]
+  for name in receives: {
+    name: guid(queue[indexOf(queueNames, name)].id, principal, receiver)
+    scope: queue[indexOf(queueNames, name)]
     properties: { principalId: principal, principalType: 'ServicePrincipal', roleDefinitionId: receiver }
   }
 ]
 
 resource maySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for (name, i) in sends: {
-    name: guid(queue[i].id, principal, sender)
-    scope: queue[i]
+  for name in sends: {
+    name: guid(queue[indexOf(queueNames, name)].id, principal, sender)
+    scope: queue[indexOf(queueNames, name)]
     properties: { principalId: principal, principalType: 'ServicePrincipal', roleDefinitionId: sender }
   }
 ]
 
 resource mayPublish 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for (name, i) in publishes: {
-    name: guid(topic[i].id, principal, sender)
-    scope: topic[i]
+  for name in publishes: {
+    name: guid(topic[indexOf(topicNames, name)].id, principal, sender)
+    scope: topic[indexOf(topicNames, name)]
     properties: { principalId: principal, principalType: 'ServicePrincipal', roleDefinitionId: sender }
   }
 ]

@@ -24,9 +24,10 @@ param memory int
 param maximumInstances int
 param cloud string
 
-@description('Id of the workspace, and where it lies.')
+@description('Id of the workspace, and its resource group and region: alerts and Application Insights go there, so that they are not lost together with the stamp.')
 param workspaceId string
 param actionGroupId string
+param monitoringGroup string
 param monitoringLocation string
 
 param tags object
@@ -137,6 +138,7 @@ module bus 'servicebus.bicep' = {
 
 module insights 'insights.bicep' = {
   name: '${name}-insights'
+  scope: resourceGroup(monitoringGroup)
   params: {
     name: name
     location: monitoringLocation
@@ -154,7 +156,6 @@ module app 'app.bicep' = {
     location: location
     identityId: identity.id
     clientId: identity.properties.clientId
-    storageName: stateStorage.outputs.name
     blobEndpoint: stateStorage.outputs.blobEndpoint
     packageContainer: packageContainer
     stateContainer: stateContainer
@@ -195,6 +196,7 @@ module endpoints 'endpoints.bicep' = if (private) {
 
 module alerts 'alerts.bicep' = {
   name: '${name}-alerts'
+  scope: resourceGroup(monitoringGroup)
   params: {
     location: monitoringLocation
     app: app.outputs.name

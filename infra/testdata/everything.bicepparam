@@ -43,6 +43,15 @@ param stamps = [
     memory: 2048
     maximumInstances: 10
   }
+  {
+    // Has nothing to do with the first subscription.
+    name: 'ch'
+    region: 'switzerlandnorth'
+    fleet: {
+      plans: { nightly: { storage: 'main' } }
+      services: [{ id: other, region: 'norwaywest', plan: 'nightly' }]
+    }
+  }
 ]
 
 param changeSources = [

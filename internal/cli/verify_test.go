@@ -200,6 +200,35 @@ func TestABackupThatIsNotWhatItSaysIsToldOf(t *testing.T) {
 	})
 }
 
+func TestASidecarOfSomethingElseIsToldOf(t *testing.T) {
+	for name, change := range map[string][2]string{
+		"another operation": {`"operation":"`, `"operation":"other-`},
+		"another size":      {`"bytes":6`, `"bytes":7`},
+		"another state":     {`"state":"good"`, `"state":"unverified"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.vault.Fail(func(op, key string) error {
+					if op == "after create" && strings.HasSuffix(key, ".apimdr.json") {
+						backups, file := r.vault.Backups(nightly), key[strings.LastIndex(key, "/")+1:]
+						text, etag, err := backups.Get(t.Context(), file)
+						if err == nil {
+							_, err = backups.Replace(t.Context(), file, []byte(strings.Replace(string(text), change[0], change[1], 1)), etag)
+						}
+						return err
+					}
+					return nil
+				})
+				out, _, status := r.verified()
+				if status != Failed {
+					t.Errorf("status %d\n%s", status, out)
+				}
+				has(t, out, "FAIL     sidecar:")
+			})
+		})
+	}
+}
+
 func TestVerifyThatIsStoppedTellsHowToFollowARM(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ctx, cancel := context.WithCancel(t.Context())

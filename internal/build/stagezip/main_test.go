@@ -2,13 +2,15 @@ package main
 
 import (
 	"archive/zip"
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
-func TestWhatIsPackedUnpacks(t *testing.T) {
+func TestWhatIsPackedUnpacksAndTheSameContentGivesTheSameBytes(t *testing.T) {
 	from, to, file := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "a.zip")
 	if err := os.MkdirAll(filepath.Join(from, "Watchdog"), 0o755); err != nil {
 		t.Fatal(err)
@@ -23,6 +25,29 @@ func TestWhatIsPackedUnpacks(t *testing.T) {
 	}
 	if err := unpack(file, to); err != nil {
 		t.Fatal(err)
+	}
+	if err := os.Chtimes(filepath.Join(from, "apim-dr"), time.Now(), time.Now().Add(-48*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(t.TempDir(), "b.zip")
+	if err := pack(from, again); err != nil {
+		t.Fatal(err)
+	}
+	first, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := os.ReadFile(again); err != nil || !bytes.Equal(first, second) {
+		t.Errorf("the same content gives other bytes: %v", err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(first), int64(len(first)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range z.File {
+		if f.Modified.Year() != 1980 { // two packages of one second would be the same with the time of packing, too
+			t.Errorf("%s is of %s", f.Name, f.Modified)
+		}
 	}
 	for name, mode := range map[string]os.FileMode{"apim-dr": 0o755, "Watchdog/function.json": 0o644} {
 		text, err := os.ReadFile(filepath.Join(to, name))
