@@ -16,6 +16,7 @@ param accessClientId string
 param redundancy 'Standard_ZRS' | 'Standard_LRS' | 'Standard_GZRS' | 'Standard_GRS'
 param immutableDays int
 param network 'public' | 'private'
+param nat bool
 param addressSpace string
 param auth 'key' | 'entra'
 param entraClientId string
@@ -70,6 +71,7 @@ module net 'network.bicep' = if (private) {
     name: name
     location: location
     addressSpace: addressSpace
+    nat: nat
     tags: tags
   }
 }

@@ -117,7 +117,8 @@ func total(items []item, n float64) (sum float64) {
 
 // private is what network=private adds: another Service Bus, four endpoints and three zones.
 func (f figures) private() float64 {
-	return f.of("Service Bus Premium, one unit") - f.of("Service Bus Standard, base charge") + 4*f.of("private endpoint") + 3*f.of("private DNS zone")
+	return f.of("Service Bus Premium, one unit") - f.of("Service Bus Standard, base charge") + 4*f.of("private endpoint") + 3*f.of("private DNS zone") +
+		f.of("hours of a month")*f.of("NAT gateway with its address")
 }
 
 func beyond(used, free float64) float64 { return math.Max(0, used-free) }
