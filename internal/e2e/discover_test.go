@@ -39,7 +39,7 @@ func TestAServiceIsFoundByItsTag(t *testing.T) {
 		s := look()
 		return !listed(s) && len(s.Discovery.Gone) == 1 && s.Discovery.Gone[0].Name == "tagged"
 	})
-	if !lines.has(`"msg":"a service that was found by its tag has vanished: it is backed up no more"`, `"about":"tagged"`) {
-		t.Error("the log does not tell that it has vanished")
-	}
+	waitFor(t, "the log tells that it has vanished", func() bool {
+		return lines.has(`"msg":"a service that was found by its tag has vanished: it is backed up no more"`, `"about":"tagged"`)
+	})
 }
