@@ -54,10 +54,15 @@ func TestDecisionsAreMadeWithoutIO(t *testing.T) {
 	}
 }
 
-func TestTheEngineKnowsNoTransport(t *testing.T) {
+func TestEngineAndUsageKnowNoTransport(t *testing.T) {
 	for _, p := range goList(t, "-deps", "./internal/engine") {
 		if p == "net/http" || strings.HasPrefix(p, "github.com/") {
 			t.Errorf("internal/engine depends on %s", p)
+		}
+	}
+	for _, p := range goList(t, "-deps", "./internal/usage") {
+		if p == "net/http" || strings.HasPrefix(p, "github.com/") {
+			t.Errorf("internal/usage depends on %s", p)
 		}
 	}
 }
@@ -65,16 +70,17 @@ func TestTheEngineKnowsNoTransport(t *testing.T) {
 // Inner packages do not look outwards, and adapters do not look at each other.
 func TestImportsPointInwards(t *testing.T) {
 	allowed := map[string][]string{
-		"internal/trace": {}, "internal/mask": {}, "internal/principal": {}, "internal/dr": {}, "internal/record": {}, "internal/customhandler": {"internal/trace"},
+		"internal/trace": {}, "internal/mask": {}, "internal/principal": {}, "internal/dr": {}, "internal/usage": {"internal/dr"}, "internal/record": {}, "internal/customhandler": {"internal/trace"},
 		"internal/engine":  {"internal/dr", "internal/trace"},
-		"internal/apim":    {"internal/dr", "internal/trace"},
-		"internal/bus":     {"internal/dr", "internal/engine", "internal/trace"},
-		"internal/store":   {"internal/dr", "internal/engine"},
-		"internal/config":  {"internal/dr", "internal/mask"},
+		"internal/apim":    {"internal/dr", "internal/trace", "internal/usage"},
+		"internal/bus":     {"internal/dr", "internal/engine", "internal/trace", "internal/usage"},
+		"internal/store":   {"internal/dr", "internal/engine", "internal/usage"},
+		"internal/config":  {"internal/dr", "internal/mask", "internal/usage"},
 		"internal/gateway": {"internal/dr"},
 		"internal/direct":  {"internal/dr", "internal/engine"},
 		"internal/cli":     {"internal/direct", "internal/dr", "internal/engine", "internal/record"},
-		"handlers":         {"internal/bus", "internal/customhandler", "internal/dr", "internal/engine", "internal/principal"},
+		"internal/changes": {"internal/dr"},
+		"handlers":         {"internal/bus", "internal/changes", "internal/customhandler", "internal/dr", "internal/engine", "internal/principal", "internal/usage"},
 	}
 	for pkg, may := range allowed {
 		for _, p := range goList(t, "-f", `{{join .Imports "\n"}}`, "./"+pkg) {

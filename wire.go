@@ -23,6 +23,7 @@ import (
 	"apim-dr/internal/gateway"
 	"apim-dr/internal/mask"
 	"apim-dr/internal/store"
+	"apim-dr/internal/usage"
 )
 
 // wire builds everything from the configuration. It makes no network call, so that the first invocation is served at once.
@@ -46,7 +47,15 @@ func wire(c config.Config, secrets *mask.Mask, log *slog.Logger) (*handlers.App,
 	}
 	e := newEngine(c, arm, vault, log)
 	e.Store, e.Bus = records, sender
-	return &handlers.App{Engine: e, Records: records, Now: time.Now, Log: log, Entra: c.Auth == config.Entra}, sender.Close, nil
+	if len(c.Discover) > 0 {
+		e.Tags = &engine.Tags{Subscriptions: c.Discover}
+	}
+	exports, err := newExporter(c, credential, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	exports.Reports, exports.States, exports.Bus = arm, records, sender
+	return &handlers.App{Engine: e, Records: records, Usage: exports, Now: time.Now, Log: log, Entra: c.Auth == config.Entra}, sender.Close, nil
 }
 
 func newCredential(c config.Config, secrets *mask.Mask) (azcore.TokenCredential, error) {
@@ -89,6 +98,22 @@ func newStore(c config.Config, credential azcore.TokenCredential, vault *store.V
 	return store.New(client.NewContainerClient(c.State.Container), store.Options{Vault: vault, Log: log}), nil
 }
 
+// newExporter is the export of usage without ARM, records and bus.
+func newExporter(c config.Config, credential azcore.TokenCredential, log *slog.Logger) (*usage.Exporter, error) {
+	client, err := stateClient(c, credential)
+	if err != nil {
+		return nil, err
+	}
+	x := &usage.Exporter{
+		Files: store.NewFiles(client.NewContainerClient(c.UsageContainer)), Outage: c.Timing.Outage, Turn: c.UsageTurn, Now: time.Now, Log: log,
+		Illegible: func(err error) bool { return errors.Is(err, engine.ErrUnreadable) || errors.Is(err, engine.ErrNewer) },
+	}
+	for _, i := range c.Fleet.UsageInstances() {
+		x.Instances = append(x.Instances, usage.Instance{Name: i.Name, ResourceID: i.ID, Reports: c.Fleet.Usage})
+	}
+	return x, nil
+}
+
 func stateClient(c config.Config, credential azcore.TokenCredential) (*service.Client, error) {
 	if s := c.State.ConnectionString; s != "" {
 		return store.FromConnectionString(s.Reveal(), store.ClientOptions(nil))
@@ -123,7 +148,7 @@ func accessOf(c config.Config) func(account string) (apim.Access, error) {
 }
 
 func fleetOf(c config.Config) engine.Fleet {
-	f := engine.Fleet{Places: c.Places(), Drills: c.DrillSchedule}
+	f := engine.Fleet{Places: c.Places(), Drills: c.DrillSchedule, Prunes: c.PruneSchedule}
 	for _, name := range slices.Sorted(maps.Keys(c.Fleet.Storages)) {
 		s := c.Fleet.Storages[name]
 		access := dr.Access{Mode: string(s.Access), ClientID: s.ClientID}
@@ -136,7 +161,7 @@ func fleetOf(c config.Config) engine.Fleet {
 		p := c.Fleet.Plans[name]
 		f.Plans = append(f.Plans, engine.Plan{
 			Name: name, Schedule: p.Schedule, Spread: p.Spread, Within: p.Deadline, Storage: storageOf(c.Fleet.Storages[p.Storage]), RPO: p.RPO, Proven: p.ProvenWithin,
-			NotDuring: p.NotDuring,
+			NotDuring: p.NotDuring, Retention: dr.Retention{Last: p.Retention.KeepLast, Daily: p.Retention.KeepDaily, Weekly: p.Retention.KeepWeekly},
 		})
 	}
 	for _, s := range c.Fleet.Services {

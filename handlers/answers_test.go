@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -41,6 +42,26 @@ func (r *recorder) Status(context.Context) (engine.Status, error) {
 	return engine.Status{Services: []dr.Posture{{}}}, r.note("status")
 }
 
+func (r *recorder) Retention(_ context.Context, service string) ([]dr.Decision, error) {
+	points, err := r.RecoveryPoints(context.Background(), service)
+	var list []dr.Decision
+	for i, p := range points {
+		list = append(list, dr.Decision{Point: p, Goes: i > 0, Why: []string{"because"}})
+	}
+	return list, err
+}
+
+func (r *recorder) RecoveryPoint(_ context.Context, id string) (dr.RecoveryPoint, error) {
+	err := r.note("point " + id)
+	if err == nil && len(r.points) == 0 {
+		err = engine.ErrNoPoint
+	}
+	if err != nil {
+		return dr.RecoveryPoint{}, err
+	}
+	return r.points[0], nil
+}
+
 func (r *recorder) RecoveryPoints(_ context.Context, service string) ([]dr.RecoveryPoint, error) {
 	return r.points, r.note("points of " + service)
 }
@@ -68,7 +89,7 @@ func TestTimersDoWhatIsDue(t *testing.T) {
 			t.Errorf("%s is silent about a failure", f.Name)
 		}
 	}
-	if !slices.Equal(r.calls, []string{"ticks backup", "ticks backup", "ticks drill", "ticks drill", "watch", "tell", "watch", "tell"}) {
+	if !slices.Equal(r.calls, []string{"ticks backup", "ticks backup", "ticks drill", "ticks drill", "exports", "exports", "watch", "tell", "watch", "tell"}) {
 		t.Errorf("calls %q", r.calls)
 	}
 }
@@ -239,6 +260,49 @@ func TestRecoveryPointsAreListedAsTheyComeAndWithoutSettings(t *testing.T) {
 		if w := (&recorder{err: err}).get("/api/recovery-points?service=contoso-eu"); !isProblem(w, want) {
 			t.Errorf("%v: %d %s", err, w.Code, w.Body)
 		}
+	}
+}
+
+func TestAPreviewOfThePruningTellsWhatGoesAndWhy(t *testing.T) {
+	r := &recorder{points: []dr.RecoveryPoint{{ID: "new", Settings: &dr.Settings{}}, {ID: "old"}}}
+	w := r.get("/api/recovery-points?service=contoso-eu&prune=preview")
+	var list struct {
+		RecoveryPoints []struct {
+			ID       string
+			Settings any
+			Prune    *struct {
+				Goes bool
+				Why  []string
+			}
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || w.Code != http.StatusOK || len(list.RecoveryPoints) != 2 {
+		t.Fatalf("%v, %d %s", err, w.Code, w.Body)
+	}
+	for i, p := range list.RecoveryPoints {
+		if p.ID != r.points[i].ID || p.Settings != nil || p.Prune == nil || p.Prune.Goes != (i == 1) || len(p.Prune.Why) != 1 {
+			t.Errorf("%+v", p)
+		}
+	}
+	if w := r.get("/api/recovery-points?service=contoso-eu&prune=now"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "accepted: preview") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := r.get("/api/recovery-points?service=contoso-eu"); strings.Contains(w.Body.String(), "prune") {
+		t.Errorf("%s", w.Body)
+	}
+}
+
+func TestWhatARecoveryPointDoesNotCoverIsTold(t *testing.T) {
+	const id = "20260105-backup-0123456789abcdef0123-s0-a1"
+	r := &recorder{points: []dr.RecoveryPoint{{ID: id, Service: "contoso-eu", Settings: &dr.Settings{SystemIdentity: true, Resource: json.RawMessage(`{"sku":{"name":"Premium"}}`)}}}}
+	w := r.get("/api/recovery-points/" + id + "/not-covered")
+	for _, want := range []string{`"recoveryPoint":"` + id + `"`, `"service":"contoso-eu"`, "system-assigned identity", "developer portal", `"resource":{"sku":{"name":"Premium"}}`} {
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%d %s lacks %s", w.Code, w.Body, want)
+		}
+	}
+	if w := (&recorder{}).get("/api/recovery-points/" + id + "/not-covered"); w.Code != http.StatusNotFound {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 

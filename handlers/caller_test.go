@@ -57,7 +57,7 @@ func TestEachFunctionIsOpenToItsRoleAndThoseAbove(t *testing.T) {
 	lowest := map[string]principal.Role{
 		"StartBackup": principal.Operator, "StartRestore": principal.FailoverOperator, "StartFailover": principal.FailoverOperator, "StartDrill": principal.Operator,
 		"GetOperation": principal.Reader, "ListOperations": principal.Reader, "AbandonOperation": principal.Operator, "RearmService": principal.FailoverOperator,
-		"HoldService": principal.Operator, "ReleaseService": principal.Operator, "GetServiceBusy": principal.Reader, "GetStatus": principal.Reader, "ListRecoveryPoints": principal.Reader,
+		"HoldService": principal.Operator, "ReleaseService": principal.Operator, "GetServiceBusy": principal.Reader, "GetStatus": principal.Reader, "ListRecoveryPoints": principal.Reader, "GetNotCovered": principal.Reader,
 	}
 	roles := []principal.Role{principal.Reader, principal.Operator, principal.FailoverOperator}
 	for _, f := range (&App{}).Table() {
@@ -70,7 +70,7 @@ func TestEachFunctionIsOpenToItsRoleAndThoseAbove(t *testing.T) {
 			path += "?service=contoso-eu"
 		}
 		for i, role := range roles {
-			r := &recorder{op: dr.Operation{ID: restoreID, Kind: dr.KindBackup}, recovery: engine.Recovery{Operation: restoring()}}
+			r := &recorder{op: dr.Operation{ID: restoreID, Kind: dr.KindBackup}, recovery: engine.Recovery{Operation: restoring()}, points: []dr.RecoveryPoint{{}}}
 			w := behind(r, method, path, bodies[f.Name], as("ann@contoso.com", annID, role))
 			if may := i >= slices.Index(roles, lowest[f.Name]); may != (w.Code < 300) || !may && (!isProblem(w, 403) || !strings.Contains(w.Body.String(), string(lowest[f.Name])) || len(r.calls) > 0) {
 				t.Errorf("%s as %s: %d %s, calls %q", f.Name, role, w.Code, w.Body, r.calls)

@@ -16,6 +16,7 @@ import (
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/usage"
 )
 
 // recorder is an engine and a store that write down what they are asked for.
@@ -42,8 +43,12 @@ func (r *recorder) Bury(_ context.Context, w dr.Wake, why *dr.Error) error {
 func (r *recorder) RunTick(_ context.Context, t dr.Tick, _ string) error {
 	return r.note("tick " + t.Plan)
 }
-func (r *recorder) Watch(context.Context) error           { return r.note("watch") }
-func (r *recorder) TellUnprotected(context.Context) error { return r.note("tell") }
+func (r *recorder) Watch(context.Context) error { return r.note("watch") }
+func (r *recorder) Guard(context.Context) error { return r.note("tell") }
+func (r *recorder) Start(context.Context) error { return r.note("exports") }
+func (r *recorder) Run(_ context.Context, m usage.Message) error {
+	return r.note("export " + m.Service)
+}
 func (r *recorder) TickLater(_ context.Context, t dr.Tick, _ error) error {
 	return r.note("tick later " + t.Plan)
 }
@@ -54,8 +59,13 @@ func (r *recorder) Operation(context.Context, string) (dr.Operation, string, err
 	return r.op, "", r.err
 }
 
+func (r *recorder) Refresh(context.Context) {}
+func (r *recorder) Changed(_ context.Context, c dr.Change) error {
+	return r.note("changed " + c.ResourceID + " " + c.What)
+}
+
 func app(r *recorder) *App {
-	return &App{Engine: r, Records: r, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return &App{Engine: r, Records: r, Usage: r, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
 func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
@@ -64,6 +74,7 @@ func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
 	for _, tc := range []struct{ name, body, want, wantDead string }{
 		{"a wake", `{"v":1,"id":"` + id + `","epoch":0,"n":3,"try":0}`, "knock " + id, "bury " + id + " DeadLettered"},
 		{"a tick", `{"v":1,"tick":{"plan":"nightly","at":"2026-01-05T03:00:00Z","try":0}}`, "tick nightly", "tick later nightly"},
+		{"an export", `{"v":1,"usage":{"service":"contoso-eu","at":"2026-01-05T03:30:00Z","n":1}}`, "export contoso-eu", ""},
 		{"nonsense", `nonsense`, "quarantine nonsense", "quarantine nonsense"},
 		{"a newer version", `{"v":2,"id":"` + id + `"}`, `quarantine {"v":2,"id":"` + id + `"}`, `quarantine {"v":2,"id":"` + id + `"}`},
 	} {
@@ -74,12 +85,36 @@ func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
 				t.Errorf("%s: %v", tc.name, err)
 			}
 		}
+		if tc.wantDead == "" { // nothing is lost with it
+			r.calls = append(r.calls, "")
+		}
 		if len(r.calls) != 3 || r.calls[0] != tc.want || r.calls[1] != tc.want || !strings.HasPrefix(r.calls[2], tc.wantDead) {
 			t.Errorf("%s: %q", tc.name, r.calls)
 		}
 		if tc.name == "a wake" && (!strings.Contains(r.calls[2], "MaxDeliveryCountExceeded") || !strings.Contains(r.calls[2], tc.body)) {
 			t.Errorf("the dead letter's reason and content are not kept: %s", r.calls[2])
 		}
+	}
+}
+
+func TestEachChangeOfAMessageIsTakenIn(t *testing.T) {
+	const id = "/subscriptions/0/resourceGroups/rg/providers/Microsoft.ApiManagement/service/"
+	event := func(name string) string {
+		return `{"type":"Microsoft.ApiManagement.APIUpdated","time":"2026-01-05T03:00:00Z","source":"` + id + name + `"}`
+	}
+	r := &recorder{}
+	for _, body := range []string{event("a"), "[" + event("b") + "," + event("c") + "]", "nonsense"} {
+		if err := app(r).configurationChanged(t.Context(), customhandler.MessageInvocation{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const what = " Microsoft.ApiManagement.APIUpdated"
+	if want := []string{"changed " + id + "a" + what, "changed " + id + "b" + what, "changed " + id + "c" + what, "quarantine nonsense"}; !slices.Equal(r.calls, want) {
+		t.Errorf("%q, want %q", r.calls, want)
+	}
+	r = &recorder{err: errors.New("no route to host")}
+	if err := app(r).configurationChanged(t.Context(), customhandler.MessageInvocation{Body: []byte("[" + event("b") + "," + event("c") + "]")}); !errors.Is(err, r.err) || len(r.calls) != 2 {
+		t.Errorf("%v, %q", err, r.calls)
 	}
 }
 
@@ -97,6 +132,7 @@ func TestDeadLettersRaiseTheirAlert(t *testing.T) {
 	dead := alerts[slices.IndexFunc(alerts, func(a infra.Alert) bool { return a.Name == "dead-letter" })]
 	for body, handle := range map[string]func(*App) func(context.Context, customhandler.MessageInvocation) error{
 		`{"v":1,"id":"20260105-backup-0123456789abcdef0123"}`: func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadLetter },
+		`[]`:       func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadChange },
 		"nonsense": func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.pollOperation },
 	} {
 		var out bytes.Buffer

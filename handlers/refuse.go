@@ -45,6 +45,8 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		p = customhandler.Problem{Status: http.StatusNotFound, Title: "Unknown service", Detail: err.Error()}
 	case errors.Is(err, engine.ErrKeyReused):
 		p = customhandler.Problem{Status: http.StatusUnprocessableEntity, Title: "Idempotency-Key reused", Detail: err.Error() + ". Take a new key."}
+	case errors.Is(err, engine.ErrNoPoint):
+		p = customhandler.Problem{Status: http.StatusNotFound, Title: "No such recovery point", Detail: "GET /api/recovery-points?service=NAME lists those of a service."}
 	case errors.Is(err, engine.ErrNotFound):
 		p = customhandler.Problem{Status: http.StatusNotFound, Title: "No such operation", Detail: "List those of today with GET /api/operations, those of another day with ?day=" + a.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly) + "."}
 	case errors.Is(err, engine.ErrCursor):

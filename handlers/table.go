@@ -11,10 +11,13 @@ import (
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/principal"
+	"apim-dr/internal/usage"
 )
 
 // Engine is what the triggers ask for.
 type Engine interface {
+	// Refresh lets the other calls know the services that were found by their tag.
+	Refresh(ctx context.Context)
 	Backup(ctx context.Context, r engine.Request) (dr.Operation, error)
 	Recover(ctx context.Context, r engine.RecoverRequest) (engine.Recovery, error)
 	Abandon(ctx context.Context, id, by, reason string) (dr.Operation, error)
@@ -24,13 +27,22 @@ type Engine interface {
 	Busy(ctx context.Context, service string) (engine.Busy, error)
 	Status(ctx context.Context) (engine.Status, error)
 	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
+	RecoveryPoint(ctx context.Context, id string) (dr.RecoveryPoint, error)
+	Retention(ctx context.Context, service string) ([]dr.Decision, error)
+	Changed(ctx context.Context, c dr.Change) error
 	Knock(ctx context.Context, w dr.Wake) error
 	Bury(ctx context.Context, w dr.Wake, why *dr.Error) error
 	SendTicks(ctx context.Context, kind dr.Kind) error
 	RunTick(ctx context.Context, t dr.Tick, traceparent string) error
 	TickLater(ctx context.Context, t dr.Tick, cause error) error
 	Watch(ctx context.Context) error
-	TellUnprotected(ctx context.Context) error
+	Guard(ctx context.Context) error
+}
+
+// Usage exports what API Management reports about its use.
+type Usage interface {
+	Start(ctx context.Context) error
+	Run(ctx context.Context, m usage.Message) error
 }
 
 // Records is what the triggers read and write beside the engine.
@@ -49,6 +61,7 @@ type Records interface {
 type App struct {
 	Engine  Engine
 	Records Records
+	Usage   Usage
 	Now     func() time.Time
 	Log     *slog.Logger
 	// Entra: built-in authentication is on and tells who calls. Otherwise the host has asked for a function key.
@@ -71,6 +84,7 @@ func (a *App) Table() []Function {
 	return []Function{
 		{Name: "BackupSchedule", Timer: a.backupSchedule},
 		{Name: "DrillSchedule", Timer: a.drillSchedule},
+		{Name: "UsageExport", Timer: a.usageExport},
 		{Name: "StartBackup", Pattern: "POST /api/backups", Role: principal.Operator, HTTP: a.startBackup},
 		{Name: "StartRestore", Pattern: "POST /api/restores", Role: principal.FailoverOperator, HTTP: a.startRestore},
 		{Name: "StartFailover", Pattern: "POST /api/failovers", Role: principal.FailoverOperator, HTTP: a.startFailover},
@@ -83,12 +97,15 @@ func (a *App) Table() []Function {
 		{Name: "ReleaseService", Pattern: "POST /api/services/{name}/release", Role: principal.Operator, HTTP: a.releaseService},
 		{Name: "GetServiceBusy", Pattern: "GET /api/services/{name}/busy", Role: principal.Reader, HTTP: a.getServiceBusy},
 		{Name: "GetStatus", Pattern: "GET /api/status", Role: principal.Reader, HTTP: a.getStatus},
-		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, Query: []string{"service"}, HTTP: a.listRecoveryPoints},
+		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, Query: []string{"service", "prune"}, HTTP: a.listRecoveryPoints},
+		{Name: "GetNotCovered", Pattern: "GET /api/recovery-points/{id}/not-covered", Role: principal.Reader, HTTP: a.getNotCovered},
 		{Name: "RunOperation", Message: a.runOperation},
 		{Name: "PollOperation", Message: a.pollOperation},
 		{Name: "Watchdog", Timer: a.watchdog},
+		{Name: "ConfigurationChanged", Message: a.configurationChanged},
 		{Name: "DeadLetterOperations", Message: a.deadLetter},
 		{Name: "DeadLetterPolls", Message: a.deadLetter},
+		{Name: "DeadLetterChanges", Message: a.deadChange},
 	}
 }
 
@@ -98,11 +115,21 @@ func (a *App) Register(r *customhandler.Router) {
 		switch {
 		case f.HTTP != nil:
 			f.HTTP = knownQuery(f)
-			r.HTTP(f.Name, f.Pattern, a.guarded(f))
+			f.HTTP = a.guarded(f)
+			r.HTTP(f.Name, f.Pattern, func(w http.ResponseWriter, r *http.Request) {
+				a.Engine.Refresh(r.Context())
+				f.HTTP(w, r)
+			})
 		case f.Timer != nil:
-			r.Timer(f.Name, f.Timer)
+			r.Timer(f.Name, func(ctx context.Context, t customhandler.TimerInvocation) error {
+				a.Engine.Refresh(ctx)
+				return f.Timer(ctx, t)
+			})
 		default:
-			r.Message(f.Name, f.Message)
+			r.Message(f.Name, func(ctx context.Context, m customhandler.MessageInvocation) error {
+				a.Engine.Refresh(ctx)
+				return f.Message(ctx, m)
+			})
 		}
 	}
 }

@@ -9,5 +9,5 @@ import (
 
 // watchdog wakes what fell silent, and tells what is not protected.
 func (a *App) watchdog(ctx context.Context, _ customhandler.TimerInvocation) error {
-	return errors.Join(a.Engine.Watch(ctx), a.Engine.TellUnprotected(ctx))
+	return errors.Join(a.Engine.Watch(ctx), a.Engine.Guard(ctx))
 }

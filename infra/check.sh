@@ -60,6 +60,7 @@ done <<'REFUSED'
 alarm-in-the-stamp monitoringRegion is the region of a stamp
 topic-without-group changeSources: a subscription needs resourceGroup
 topic-without-region changeSources: an instance needs region
+topic-without-stamp changeSources: no stamp has the name we
 REFUSED
 
 [ $bad = 0 ] && echo 'make lint-infra: the template compiles without a warning; main.json and the snapshots are what it makes'

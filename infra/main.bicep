@@ -26,12 +26,15 @@ param logDays int = 90
 @description('private: storage and Service Bus have private endpoints alone, and so has the app. Service Bus is Premium then, which costs: docs/cost.md.')
 param network 'public' | 'private' = 'public'
 
+@description('network: private. The app calls Resource Manager, Entra and Application Insights by a NAT gateway of its own; false: you give its subnet another way out.')
+param nat bool = true
+
 @description('key: callers have function keys. entra: they have tokens for the application entraClientId and app roles; for a package made with make package AUTH=entra.')
 param auth 'key' | 'entra' = 'key'
 
 param entraClientId string = ''
 
-@description('Sources of change events, and the stamps whose queue changes they go to. This version does not read that queue: leave it empty.')
+@description('Sources of change events, and the stamps whose queue changes they go to. Empty: backups are taken by schedule alone.')
 param changeSources ChangeSource[] = []
 
 param tags object = {}
@@ -49,7 +52,7 @@ type Stamp = {
   fleet: object
 
   @description('NCRONTAB, UTC.')
-  schedules: { backup: string, drill: string, watchdog: string }?
+  schedules: { backup: string, drill: string, watchdog: string, usage: string? }?
 
   @description('Of the storage; Standard_LRS where the region has no zones.')
   redundancy: ('Standard_ZRS' | 'Standard_LRS' | 'Standard_GZRS' | 'Standard_GRS')?
@@ -131,7 +134,13 @@ var ownersOf = toObject(
 )
 var deliveries = flatten(map(
   range(0, length(changeSources)),
-  i => map(changeSources[i].stamps, s => { source: i, stamp: indexOf(map(stamps, x => x.name), s) })
+  i =>
+    map(changeSources[i].stamps, s => {
+      source: i
+      stamp: contains(map(stamps, x => x.name), s)
+        ? indexOf(map(stamps, x => x.name), s)
+        : fail('changeSources: no stamp has the name ${s}')
+    })
 ))
 var sourceGroups = map(
   changeSources,
@@ -182,6 +191,7 @@ module stamp 'modules/stamp.bicep' = [
       redundancy: s.?redundancy ?? 'Standard_ZRS'
       immutableDays: s.?immutableDays ?? 0
       network: network
+      nat: nat
       addressSpace: s.?addressSpace ?? '10.40.${i}.0/24'
       auth: auth
       entraClientId: entraClientId

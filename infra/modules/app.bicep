@@ -8,10 +8,11 @@ param location string
 param identityId string
 param clientId string
 
-@description('Blob endpoint of the app\'s storage account, and its containers for the package and for the records.')
+@description('Blob endpoint of the app\'s storage account, and its containers for the package, for the records and for usage data.')
 param blobEndpoint string
 param packageContainer string
 param stateContainer string
+param usageContainer string
 
 @description('Host name of the Service Bus namespace.')
 param serviceBusHost string
@@ -21,7 +22,7 @@ param insightsConnectionString string
 @description('FLEET, as docs/configuration.md has it.')
 param fleet object
 
-@description('Schedules: backup, drill and watchdog (NCRONTAB, UTC).')
+@description('Schedules: backup, drill and watchdog, and perhaps usage (NCRONTAB, UTC).')
 param schedules object
 
 @description('public, usgovernment or china.')
@@ -64,6 +65,8 @@ var base = {
   AUTH: auth
   BACKUP_SCHEDULE: schedules.backup
   DRILL_SCHEDULE: schedules.drill
+  USAGE_SCHEDULE: schedules.?usage ?? '0 30 3 * * *'
+  USAGE_CONTAINER: usageContainer
   WATCHDOG_SCHEDULE: schedules.watchdog
   STAMP_REGION: location
   FLEET: string(fleet)

@@ -6,7 +6,26 @@ param location string
 @description('Address space, at least a /26, for example 10.40.0.0/24.')
 param addressSpace string
 
+@description('Whether the app goes out by a NAT gateway of its own.')
+param nat bool
+
 param tags object
+
+resource address 'Microsoft.Network/publicIPAddresses@2024-05-01' = if (nat) {
+  name: name
+  location: location
+  tags: tags
+  sku: { name: 'Standard' }
+  properties: { publicIPAllocationMethod: 'Static' }
+}
+
+resource gateway 'Microsoft.Network/natGateways@2024-05-01' = if (nat) {
+  name: name
+  location: location
+  tags: tags
+  sku: { name: 'Standard' }
+  properties: { publicIpAddresses: [{ id: address.id }] }
+}
 
 resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   name: name
@@ -19,6 +38,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
         name: 'app'
         properties: {
           addressPrefix: cidrSubnet(addressSpace, 27, 0)
+          natGateway: nat ? { id: gateway.id } : null
           delegations: [{ name: 'app', properties: { serviceName: 'Microsoft.App/environments' } }]
         }
       }

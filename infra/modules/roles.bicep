@@ -26,6 +26,7 @@ resource operatorRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.ApiManagement/service/restore/action'
           'Microsoft.ApiManagement/service/operationresults/read'
           'Microsoft.ApiManagement/service/workspaces/read'
+          'Microsoft.ApiManagement/service/reports/read'
         ]
       }
     ]

@@ -21,7 +21,7 @@ param tags object
 var queues = [
   { name: 'operations', lockDuration: 'PT5M', maxDeliveryCount: 10, duplicateDetectionHistoryTimeWindow: 'PT10M' }
   { name: 'polls', lockDuration: 'PT5M', maxDeliveryCount: 10, duplicateDetectionHistoryTimeWindow: 'PT10M' }
-  { name: 'changes', lockDuration: 'PT5M', maxDeliveryCount: 10, duplicateDetectionHistoryTimeWindow: 'PT10M' } // from Event Grid; not read yet
+  { name: 'changes', lockDuration: 'PT5M', maxDeliveryCount: 10, duplicateDetectionHistoryTimeWindow: 'PT10M' } // from Event Grid
 ]
 var topics = [
   { name: 'results', duplicateDetectionHistoryTimeWindow: 'PT10M' }

@@ -16,6 +16,7 @@ param accessClientId string
 param redundancy 'Standard_ZRS' | 'Standard_LRS' | 'Standard_GZRS' | 'Standard_GRS'
 param immutableDays int
 param network 'public' | 'private'
+param nat bool
 param addressSpace string
 param auth 'key' | 'entra'
 param entraClientId string
@@ -38,6 +39,7 @@ var letters = take(toLower(replace(name, '-', '')), 8)
 var backupContainer = 'apim-backups'
 var stateContainer = 'apim-dr'
 var packageContainer = 'packages'
+var usageContainer = 'usage'
 var storages = {
   main: union(
     {
@@ -69,6 +71,7 @@ module net 'network.bicep' = if (private) {
     name: name
     location: location
     addressSpace: addressSpace
+    nat: nat
     tags: tags
   }
 }
@@ -78,7 +81,7 @@ module stateStorage 'storage.bicep' = {
   params: {
     name: 'st${letters}s${take(suffix, 11)}'
     location: location
-    containers: [stateContainer, packageContainer]
+    containers: [stateContainer, packageContainer, usageContainer]
     redundancy: redundancy
     backups: false
     immutableDays: 0
@@ -158,6 +161,7 @@ module app 'app.bicep' = {
     blobEndpoint: stateStorage.outputs.blobEndpoint
     packageContainer: packageContainer
     stateContainer: stateContainer
+    usageContainer: usageContainer
     serviceBusHost: bus.outputs.host
     insightsConnectionString: insights.outputs.connectionString
     fleet: union(fleet, { storages: union(storages, fleet.?storages ?? {}) })

@@ -29,8 +29,9 @@ param stamps = [
         { id: eu, region: 'westeurope', plan: 'nightly', secondaries: [{ id: toUpper(other) }] }
         { id: other, region: 'norwaywest', plan: 'elsewhere', secondaries: [{ id: eu }] }
       ]
+      usage: { reports: ['byApi', 'byUser'] }
     }
-    schedules: { backup: '0 30 1 * * *', drill: '0 0 5 * * 0', watchdog: '0 */5 * * * *' }
+    schedules: { backup: '0 30 1 * * *', drill: '0 0 5 * * 0', watchdog: '0 */5 * * * *', usage: '0 15 4 * * *' }
     redundancy: 'Standard_LRS'
     immutableDays: 14
     userAssigned: {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ type reply struct {
 	body   []byte
 	broken error // the body is not whole
 	mask   func(string) string
+	stream io.ReadCloser // in place of body, see call
 }
 
 // document is what ARM writes: a resource, a list, the state of an operation, or an error.
@@ -154,10 +156,13 @@ func (c *Client) retryAfter(h http.Header) time.Duration {
 }
 
 // next is where an answer says that the operation is to be found, or otherwise if it names no place that is trusted. Location is what
-// backup and restore end with (final-state-via in the 2024-05-01 swagger), also where Azure-AsyncOperation stands beside it (recorded).
+// backup and restore end with (final-state-via in the 2024-05-01 swagger), also where Azure-AsyncOperation stands beside it (recorded); alone, that
+// is as good (ARM's rules for asynchronous operations).
 func (c *Client) next(h http.Header, otherwise string) string {
-	if at := h.Get("Location"); c.Trusts(at) {
-		return at
+	for _, name := range []string{"Location", "Azure-AsyncOperation"} {
+		if at := h.Get(name); c.Trusts(at) {
+			return at
+		}
 	}
 	return otherwise
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 
 	"apim-dr/internal/dr"
@@ -23,6 +25,9 @@ const maxPages = 10
 // list is a page of a list.
 type list struct {
 	Value []struct {
+		ID         string            `json:"id"`
+		Location   string            `json:"location"`
+		Tags       map[string]string `json:"tags"`
 		Properties struct {
 			ServiceID string `json:"serviceId"` // of a deleted service
 		} `json:"properties"`
@@ -101,6 +106,46 @@ func (c *Client) Deleted(ctx context.Context, resourceID string) dr.Known {
 		}
 	}
 	return dr.NotKnown
+}
+
+// maxListed bounds the pages of a subscription's instances: each has some hundred.
+const maxListed = 100
+
+var taggedAdvice = map[int]string{
+	http.StatusForbidden: " (Give the identity of apim-dr Microsoft.ApiManagement/service/read on the subscription.)",
+	http.StatusNotFound:  " (Check DISCOVER_SUBSCRIPTIONS.)",
+}
+
+// Tagged lists the instances of a subscription that have the tag dr.PlanTag, in any case of letters (2024-05-01 swagger, ApiManagementService_List). The
+// error has ARM's words and what to do; then there may be others.
+func (c *Client) Tagged(ctx context.Context, subscription string) ([]dr.Tagged, *dr.Error) {
+	ctx, cancel := context.WithTimeout(ctx, getWithin) // for all pages
+	defer cancel()
+	next := c.at("/subscriptions/"+url.PathEscape(subscription)+"/providers/Microsoft.ApiManagement/service", c.o.APIVersion)
+	var all []dr.Tagged
+	for range maxListed {
+		got, failure := c.page(ctx, "list", next) // which refuses a link that leads elsewhere
+		if failure != nil {
+			failure.Message += taggedAdvice[failure.Status]
+			return nil, failure
+		}
+		for _, v := range got.Value {
+			for name, plan := range v.Tags {
+				if _, bad := c.target(v.ID, "", c.o.APIVersion); strings.EqualFold(name, dr.PlanTag) && bad == nil {
+					all = append(all, dr.Tagged{Instance: dr.Instance{Name: path.Base(v.ID), ResourceID: v.ID, Region: regionName(v.Location)}, Plan: plan})
+				}
+			}
+		}
+		if next = got.NextLink; next == "" {
+			return all, nil
+		}
+	}
+	return nil, dr.Failure("NoList", fmt.Sprintf("the list of instances has more than %d pages", maxListed))
+}
+
+// regionName is a region as the fleet writes it: West Europe is westeurope.
+func regionName(location string) string {
+	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }
 
 // Workspaces counts the workspaces of an instance; -1 when that cannot be seen. A tier that has none answers 400 MethodNotAllowedInPricingTier,

@@ -189,3 +189,46 @@ func TestASilentRegionHoldsUpNoLookAround(t *testing.T) {
 		}
 	})
 }
+
+func TestTaggedLooksThroughTheListToItsEnd(t *testing.T) {
+	service := func(name, tags string) string {
+		return fmt.Sprintf(`{"id":"%s/resourceGroups/contoso-rg/providers/Microsoft.ApiManagement/service/%s","location":"West Europe","tags":%s}`, subscription, name, tags)
+	}
+	page := func(next string, services ...string) string {
+		return fmt.Sprintf(`{"value":[%s],"nextLink":%q}`, strings.Join(services, ","), next)
+	}
+	one, two := service("one", `{"APIM-dr":"nightly","x":"y"}`), service("two", `{"apim-dr":"weekly"}`)
+	for name, tt := range map[string]struct {
+		pages []string
+		want  string
+		err   string
+	}{
+		"none":                    {[]string{page("")}, "", ""},
+		"tagged ones":             {[]string{page("", one, service("untagged", `{"apim":"dr"}`), service("no tags", "null"), two)}, "one:nightly@westeurope two:weekly@westeurope", ""},
+		"over pages":              {[]string{page(azure+"/next", one), page("", two)}, "one:nightly@westeurope two:weekly@westeurope", ""},
+		"what is no instance":     {[]string{page("", `{"id":"/subscriptions/0/x","tags":{"apim-dr":"nightly"}}`, one)}, "one:nightly@westeurope", ""},
+		"a link elsewhere":        {[]string{page("https://evil.example/next", one)}, "", "does not lead to https://management.azure.com"},
+		"no list":                 {[]string{`{}`}, "", "no list"},
+		"refused":                 {[]string{""}, "", "no read (Give the identity of apim-dr Microsoft.ApiManagement/service/read on the subscription.)"},
+		"refused after the first": {[]string{page(azure+"/next", one), ""}, "", "no read"},
+	} {
+		n := 0
+		got, failure := with(t, func(r *http.Request) (*http.Response, error) {
+			body := tt.pages[min(n, len(tt.pages)-1)]
+			if n++; n == 1 && r.URL.String() != azure+subscription+"/providers/Microsoft.ApiManagement/service?api-version=2024-05-01" {
+				t.Errorf("%s: asked %s", name, r.URL)
+			}
+			if body == "" {
+				return always(403, armBody("AuthorizationFailed", "no read"))(r)
+			}
+			return always(200, body)(r)
+		}).Tagged(t.Context(), strings.TrimPrefix(subscription, "/subscriptions/"))
+		var words []string
+		for _, g := range got {
+			words = append(words, g.Name+":"+g.Plan+"@"+g.Region)
+		}
+		if strings.Join(words, " ") != tt.want || (failure == nil) != (tt.err == "") || failure != nil && !strings.Contains(failure.Message, tt.err) {
+			t.Errorf("%s: %q, %v", name, words, failure)
+		}
+	}
+}

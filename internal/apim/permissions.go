@@ -20,11 +20,12 @@ type Need struct {
 
 // OnInstance is what an operator needs on an instance: the role operator of infra/modules/roles.bicep.
 var OnInstance = []Need{
-	{Action: "Microsoft.ApiManagement/service/read"},                                                                    // Service: the look before each POST and after each restore
-	{Action: "Microsoft.ApiManagement/service/backup/action"},                                                           // Start of a backup; of a secondary once it is the active instance
-	{Action: "Microsoft.ApiManagement/service/restore/action"},                                                          // Start of a restore; of a primary for a failback
-	{Action: "Microsoft.ApiManagement/service/operationresults/read"},                                                   // Check: without it a backup may succeed and nobody knows (azure-powershell#26536)
-	{Action: "Microsoft.ApiManagement/service/workspaces/read", Without: "plans cannot tell whether it has workspaces"}, // Workspaces
+	{Action: "Microsoft.ApiManagement/service/read"},                                                                      // Service: the look before each POST and after each restore
+	{Action: "Microsoft.ApiManagement/service/backup/action"},                                                             // Start of a backup; of a secondary once it is the active instance
+	{Action: "Microsoft.ApiManagement/service/restore/action"},                                                            // Start of a restore; of a primary for a failback
+	{Action: "Microsoft.ApiManagement/service/operationresults/read"},                                                     // Check: without it a backup may succeed and nobody knows (azure-powershell#26536)
+	{Action: "Microsoft.ApiManagement/service/workspaces/read", Without: "plans cannot tell whether it has workspaces"},   // Workspaces
+	{Action: "Microsoft.ApiManagement/service/reports/read", Without: "what it reports about its use cannot be exported"}, // Page
 }
 
 // OnSubscription is what a reader needs on the subscription of an instance: the role reader.

@@ -30,9 +30,10 @@ const (
 
 // call is one request: a POST if it has a body.
 type call struct {
-	verb string // for the log
-	url  string
-	body *request
+	verb   string // for the log
+	url    string
+	body   *request
+	stream bool // a 200 comes with reply.stream in place of a body; the caller bounds the time
 }
 
 // result is how a call went: err, or a reply. unsent: it is certain that nobody heard the request.
@@ -58,7 +59,7 @@ var (
 // send makes the call, once, and logs it.
 func (c *Client) send(ctx context.Context, k call) result {
 	began, id, level, service := c.o.Now(), c.o.NewID(), slog.LevelInfo, ""
-	if k.body == nil {
+	if k.body == nil && !k.stream {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, getWithin)
 		defer cancel()
@@ -94,7 +95,7 @@ func (c *Client) exchange(ctx context.Context, k call, id string) result {
 	}
 	release := sync.OnceFunc(func() { <-c.token })
 	defer release()
-	try := &attempt{begun: release}
+	try := &attempt{begun: release, stream: k.stream}
 	req, err := c.build(context.WithValue(ctx, attemptKey{}, try), k, id)
 	if err != nil {
 		return result{err: err, unsent: true}
@@ -116,6 +117,9 @@ func (c *Client) build(ctx context.Context, k call, id string) (*policy.Request,
 	if err != nil {
 		return nil, err
 	}
+	if k.stream {
+		runtime.SkipBodyDownload(req)
+	}
 	h := req.Raw().Header
 	h.Set("Accept", "application/json")
 	h.Set("x-ms-client-request-id", id)
@@ -134,6 +138,7 @@ type attempt struct {
 	begun           func()      // the token is there
 	sent, refused   bool        // given to the transport; its dial failed
 	dialed, reached atomic.Bool // a connection was asked for, was had; from net/http's goroutines
+	stream          bool        // the body of a 200 is the caller's to read
 	reply           *reply
 }
 
@@ -177,8 +182,12 @@ func (w wire) Do(req *http.Request) (*http.Response, error) {
 	if resp.Body == nil { // net/http always gives one
 		resp.Body = http.NoBody
 	}
-	defer resp.Body.Close()
 	got := reply{status: resp.StatusCode, header: resp.Header}
+	if try.stream && got.status == http.StatusOK {
+		got.stream, try.reply = resp.Body, &got
+		return resp, nil
+	}
+	defer resp.Body.Close()
 	limit := maxBody
 	if got.status >= http.StatusBadRequest {
 		limit = maxErrorBody

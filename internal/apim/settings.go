@@ -1,7 +1,10 @@
 package apim
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,6 +99,45 @@ func (s settings) read(id identity, upTo func(int, string) string) *dr.Settings 
 		}
 	}
 	return &out
+}
+
+// maxResource bounds what is kept of the resource itself, in bytes: those on record have up to 4,000.
+const maxResource = 16 << 10
+
+// secretField is the name of a field whose value is left out, whatever it is: certificates with their keys, passwords, keys, tokens.
+var secretField = regexp.MustCompile(`(?i)password|passphrase|secret|encodedcertificate|certificatedata|(primary|secondary|access|shared|account|private)key$|connectionstring|token|credential`)
+
+// stripped is the body without the values that may be secret; nil where it is too long or no JSON.
+func (r reply) stripped() json.RawMessage {
+	var resource any
+	if json.Unmarshal(bytes.TrimPrefix(r.body, []byte("\ufeff")), &resource) != nil {
+		return nil
+	}
+	body, err := json.Marshal(r.strip(resource))
+	if err != nil || len(body) > maxResource {
+		return nil
+	}
+	return body
+}
+
+func (r reply) strip(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for name := range v {
+			if secretField.MatchString(name) {
+				delete(v, name)
+			} else {
+				v[name] = r.strip(v[name])
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = r.strip(v[i])
+		}
+	case string:
+		return r.upTo(maxResource, v)
+	}
+	return value
 }
 
 func first[T any](list []T) []T { return list[:min(len(list), maxSettings)] }

@@ -54,11 +54,33 @@ func TestSettingsAreReadAndNoSecretAmongThem(t *testing.T) {
 		SystemIdentity: true, UserIdentities: map[string]string{"/subscriptions/0/resourcegroups/contoso-rg/providers/microsoft.managedidentity/userassignedidentities/backup": "c-1"},
 		Protocols: map[string]string{"Microsoft.WindowsAzure.ApiManagement.Gateway.Security.Protocols.Tls10": "True"}, Locations: []string{"West US 2", "East US"},
 	}
+	whole := *got
+	got.Resource = nil
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if b, _ := json.Marshal(got); strings.Contains(string(b), "S3CR3T") {
+	if b, _ := json.Marshal(whole); strings.Contains(string(b), "S3CR3T") {
 		t.Errorf("a secret in %s", b)
+	}
+}
+
+func TestTheResourceIsKeptWithoutSecrets(t *testing.T) {
+	resource := `{"type":"Microsoft.ApiManagement/service","name":"contoso-eu","sku":{"name":"Premium","capacity":2},"zones":["1","2"],"tags":{"owner":"api","dbPassword":"S3CR3T"},
+		"properties":{"provisioningState":"Succeeded","publisherEmail":"x@contoso.com","note":"` + storageKey + `","hostnameConfigurations":[{"hostName":"h","keyVaultId":"https://v/secrets/c",
+		"encodedCertificate":"S3CR3T","certificatePassword":"S3CR3T"}],"primaryKey":"S3CR3T","list":[{"accessToken":"S3CR3T"}]}}`
+	got := string(settingsOf(t, resource).Resource)
+	for _, want := range []string{`"capacity":2`, `"zones":["1","2"]`, `"owner":"api"`, `"publisherEmail":"x@contoso.com"`, `"keyVaultId":"https://v/secrets/c"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s lacks %s", got, want)
+		}
+	}
+	for _, secret := range []string{"S3CR3T", storageKey, "Password", "encodedCertificate", "primaryKey", "Token"} {
+		if strings.Contains(got, secret) {
+			t.Errorf("%s has %s", got, secret)
+		}
+	}
+	if long := settingsOf(t, strings.Replace(resource, `"owner":"api"`, `"owner":"`+strings.Repeat("x", maxResource)+`"`, 1)); long.Resource != nil {
+		t.Errorf("%d bytes are kept", len(long.Resource))
 	}
 }
 

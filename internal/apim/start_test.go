@@ -34,6 +34,8 @@ func TestStartVerdicts(t *testing.T) {
 	}{
 		{"202 with a Location", always(202, "", "Location", location, "Retry-After", "60"), dr.Still, "", time.Minute, ""},
 		{"202 with a date in Retry-After", always(202, "", "Location", location, "Retry-After", start.Add(90*time.Second).Format(http.TimeFormat)), dr.Still, "", 90 * time.Second, ""},
+		{"202 with Azure-AsyncOperation alone", always(202, "", "Azure-AsyncOperation", location), dr.Still, "", 0, ""},
+		{"202 with both", always(202, "", "Location", location, "Azure-AsyncOperation", location+"&other"), dr.Still, "", 0, ""},
 		{"202 without Location", always(202, "", "Retry-After", "60"), dr.Lost, "", 0, "without a Location"},
 		{"202 with a Location elsewhere", always(202, "", "Location", "https://contoso.example/operationresults/1"), dr.Lost, "", 0, "without a Location"},
 		{"202 with a relative Location", always(202, "", "Location", instance+"/operationresults/1"), dr.Lost, "", 0, "without a Location"},

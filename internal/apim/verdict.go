@@ -127,6 +127,7 @@ func (c *Client) read(r reply) dr.Answer {
 	if r.status/100 == 2 {
 		d, _ := r.parse()
 		if view, ok := r.view(d); ok && r.status == http.StatusOK {
+			view.Settings.Resource = r.stripped()
 			return dr.Answer{Verdict: dr.OK, Service: view}
 		}
 		return dr.Answer{Verdict: dr.Later, Reason: fmt.Sprintf("HTTP %d, but no API Management instance in it", r.status)}

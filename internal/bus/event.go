@@ -20,10 +20,12 @@ const maxEvent = 200_000
 func cloudEvent(e dr.Event, source string) ([]byte, error) {
 	body, err := encodeEvent(e, source)
 	for _, shorten := range []func(*dr.Result){fewerNotes, shorterTexts, noLists} {
-		if err != nil || len(body) <= maxEvent {
+		r, ok := e.Data.(dr.Result)
+		if err != nil || len(body) <= maxEvent || !ok {
 			break
 		}
-		shorten(&e.Data)
+		shorten(&r)
+		e.Data = r
 		body, err = encodeEvent(e, source)
 	}
 	if err == nil && len(body) > maxEvent {
@@ -33,7 +35,12 @@ func cloudEvent(e dr.Event, source string) ([]byte, error) {
 }
 
 func encodeEvent(e dr.Event, source string) ([]byte, error) {
-	data, err := json.Marshal(e.Data)
+	return envelope(e, e.Data, source)
+}
+
+// envelope puts data into the envelope of e.
+func envelope(e dr.Event, content any, source string) ([]byte, error) {
+	data, err := json.Marshal(content)
 	if err != nil {
 		return nil, fmt.Errorf("event %s: %w", e.ID, err)
 	}

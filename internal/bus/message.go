@@ -10,12 +10,14 @@ import (
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/usage"
 )
 
 // What a message may hold. The bounds keep a MessageID under the 128 characters of Service Bus.
 const (
 	maxMessage = 64 << 10 // bytes
 	maxName    = 64       // bytes of an operation's id or a plan's name
+	maxService = 50       // bytes of an instance's name (Azure docs, "Naming rules and restrictions for Azure resources", Microsoft.ApiManagement)
 	maxCount   = 1e9
 )
 
@@ -32,16 +34,18 @@ func (e *NewerError) Error() string {
 // Is makes it an engine.ErrNewer.
 func (e *NewerError) Is(target error) bool { return target == engine.ErrNewer }
 
-// Message is what the queues carry: exactly one of the two is set.
+// Message is what the queues carry: exactly one of the three is set.
 type Message struct {
-	Wake *dr.Wake // flat in JSON
-	Tick *dr.Tick // {"v":1,"tick":{"plan":…,"at":…,"try":…}}
+	Wake  *dr.Wake       // flat in JSON
+	Tick  *dr.Tick       // {"v":1,"tick":{"plan":…,"at":…,"try":…}}
+	Usage *usage.Message // {"v":1,"usage":{"service":…,"at":…,"n":…,"try":…}}
 }
 
 type tick struct {
-	Plan string    `json:"plan"`
-	At   time.Time `json:"at"`
-	Try  int       `json:"try"`
+	Plan    string    `json:"plan"`
+	At      time.Time `json:"at"`
+	Try     int       `json:"try"`
+	Service string    `json:"service,omitempty"`
 }
 
 // Encode writes m in the present version; ErrMalformed when Decode would refuse it.
@@ -58,7 +62,12 @@ func Encode(m Message) ([]byte, error) {
 		return nil, err
 	}
 	if t := m.Tick; t != nil {
-		return json.Marshal(map[string]any{"v": dr.Version, "tick": tick{t.Plan, t.At.UTC(), t.Try}})
+		return json.Marshal(map[string]any{"v": dr.Version, "tick": tick{t.Plan, t.At.UTC(), t.Try, t.Service}})
+	}
+	if u := m.Usage; u != nil {
+		turn := *u
+		turn.At = turn.At.UTC()
+		return json.Marshal(map[string]any{"v": dr.Version, "usage": turn})
 	}
 	return json.Marshal(m.Wake)
 }
@@ -69,7 +78,8 @@ func Decode(body []byte) (Message, error) {
 	var version struct{ V int } // alone: a newer version may give every other field another shape
 	var in struct {
 		dr.Wake
-		Tick *tick
+		Tick  *tick
+		Usage *usage.Message
 	}
 	if len(body) > maxMessage {
 		return Message{}, fmt.Errorf("%w: %d bytes, at most %d are accepted", ErrMalformed, len(body), maxMessage)
@@ -79,12 +89,16 @@ func Decode(body []byte) (Message, error) {
 		return Message{}, &NewerError{V: version.V}
 	} else if err := json.Unmarshal(body, &in); err != nil {
 		return Message{}, fmt.Errorf("%w: %w", ErrMalformed, err)
-	} else if in.V < 1 || (in.ID == "") == (in.Tick == nil) {
-		return Message{}, fmt.Errorf("%w: it needs a version (v) and either an id or a tick", ErrMalformed)
+	} else if in.V < 1 || count(in.ID != "", in.Tick != nil, in.Usage != nil) != 1 {
+		return Message{}, fmt.Errorf("%w: it needs a version (v) and either an id, a tick or a usage", ErrMalformed)
 	}
 	m := Message{Wake: &in.Wake}
+	if in.Usage != nil {
+		in.Usage.At = in.Usage.At.UTC()
+		m = Message{Usage: in.Usage}
+	}
 	if in.Tick != nil {
-		m = Message{Tick: &dr.Tick{V: in.V, Plan: in.Tick.Plan, At: in.Tick.At.UTC(), Try: in.Tick.Try}}
+		m = Message{Tick: &dr.Tick{V: in.V, Plan: in.Tick.Plan, At: in.Tick.At.UTC(), Try: in.Tick.Try, Service: in.Tick.Service}}
 	}
 	if err := m.check(maxCount / 2); err != nil {
 		return Message{}, err
@@ -94,11 +108,17 @@ func Decode(body []byte) (Message, error) {
 
 func (m Message) check(most int) error {
 	fault := ""
-	switch w, t := m.Wake, m.Tick; {
-	case (w == nil) == (t == nil):
-		fault = "neither or both of wake and tick"
+	switch w, t, u := m.Wake, m.Tick, m.Usage; {
+	case count(w != nil, t != nil, u != nil) != 1:
+		fault = "none or several of wake, tick and usage"
+	case u != nil && (u.Service == "" || !printable(u.Service, maxName)):
+		fault = "an instance's name has 1 to 64 printable bytes"
+	case u != nil && (u.At.Year() < 2000 || u.At.Year() > 2999 || min(u.N, u.Try) < 0 || max(u.N, u.Try) > most):
+		fault = "the time or a number of an export is out of range"
 	case t != nil && (t.Plan == "" || !printable(t.Plan, maxName)):
 		fault = "a plan's name has 1 to 64 printable bytes"
+	case t != nil && !printable(t.Service, maxService):
+		fault = "a service's name has up to 50 printable bytes"
 	case t != nil && (t.At.Year() < 2000 || t.At.Year() > 2999 || t.Try < 0 || t.Try > most):
 		fault = "the time or the try of a tick is out of range"
 	case w != nil && (len(w.ID) > maxName || !dr.ValidID(w.ID)):
@@ -111,6 +131,15 @@ func (m Message) check(most int) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", ErrMalformed, fault)
+}
+
+func count(all ...bool) (n int) {
+	for _, one := range all {
+		if one {
+			n++
+		}
+	}
+	return n
 }
 
 func printable(s string, most int) bool {

@@ -11,6 +11,7 @@ import (
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/usage"
 )
 
 var night = time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
@@ -25,7 +26,8 @@ func wake() dr.Wake {
 func TestWhatIsEncodedIsDecodedToTheSame(t *testing.T) {
 	w, bare := wake(), dr.Wake{V: dr.Version, ID: wake().ID}
 	tick := dr.Tick{V: dr.Version, Plan: "nightly", At: night, Try: 3}
-	for name, m := range map[string]Message{"wake": {Wake: &w}, "bare wake": {Wake: &bare}, "tick": {Tick: &tick}} {
+	export := usage.Message{Service: "contoso-eu", At: night, N: 2, Try: 1}
+	for name, m := range map[string]Message{"wake": {Wake: &w}, "bare wake": {Wake: &bare}, "tick": {Tick: &tick}, "usage": {Usage: &export}} {
 		body, err := Encode(m)
 		if err != nil {
 			t.Fatal(name, err)
@@ -41,9 +43,11 @@ func TestWhatIsEncodedIsDecodedToTheSame(t *testing.T) {
 func TestTheWireFormatStays(t *testing.T) {
 	w := wake()
 	tick := dr.Tick{Plan: "nightly", At: night, Try: 3} // the version is Encode's
+	export := usage.Message{Service: "contoso-eu", At: night.In(time.FixedZone("", 3600)), N: 2, Try: 1}
 	for want, m := range map[string]Message{
 		`{"v":1,"id":"` + w.ID + `","epoch":2,"n":7,"try":1,"attempt":1,"location":"https://management.azure.com/subscriptions/0/operationresults/1?api-version=2024-05-01","lease":"2026-11-23T03:00:00Z"}`: {Wake: &w},
-		`{"tick":{"plan":"nightly","at":"2026-11-23T02:00:00Z","try":3},"v":1}`: {Tick: &tick},
+		`{"tick":{"plan":"nightly","at":"2026-11-23T02:00:00Z","try":3},"v":1}`:              {Tick: &tick},
+		`{"usage":{"service":"contoso-eu","at":"2026-11-23T02:00:00Z","n":2,"try":1},"v":1}`: {Usage: &export},
 	} {
 		if got, err := Encode(m); string(got) != want || err != nil {
 			t.Errorf("got  %s, %v\nwant %s", got, err, want)
@@ -76,6 +80,11 @@ func foreign() map[string]string {
 		"a long plan":         `{"v":1,"tick":{"plan":"` + strings.Repeat("x", maxName+1) + `","at":"2026-11-23T02:00:00Z"}}`,
 		"no time":             `{"v":1,"tick":{"plan":"nightly"}}`,
 		"a negative try":      `{"v":1,"tick":{"plan":"nightly","at":"2026-11-23T02:00:00Z","try":-1}}`,
+		"a tick and a usage":  `{"v":1,"tick":{"plan":"nightly","at":"2026-11-23T02:00:00Z"},"usage":{"service":"contoso-eu","at":"2026-11-23T02:00:00Z"}}`,
+		"no instance":         `{"v":1,"usage":{"at":"2026-11-23T02:00:00Z"}}`,
+		"a long instance":     `{"v":1,"usage":{"at":"2026-11-23T02:00:00Z","service":"` + strings.Repeat("x", maxName+1) + `"}}`,
+		"no time of export":   `{"v":1,"usage":{"service":"contoso-eu"}}`,
+		"a negative turn":     `{"v":1,"usage":{"service":"contoso-eu","at":"2026-11-23T02:00:00Z","n":-1}}`,
 		"a lot":               `{"v":1,"id":"` + id + `"}` + strings.Repeat(" ", maxMessage),
 	}
 }

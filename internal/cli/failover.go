@@ -199,7 +199,7 @@ func (f *failover) follow(ctx context.Context, e *engine.Engine, bus *direct.Bus
 	if op.Phase != dr.Done {
 		return f.stopped(op, answer.Plan, err)
 	}
-	result := dr.ResultEvent(op).Data
+	result := dr.ResultEvent(op).Result()
 	if f.output == "table" {
 		printResult(f.Out, result)
 	}

@@ -106,7 +106,7 @@ func (v *verify) backup(ctx context.Context) (dr.Operation, error) {
 	if err != nil {
 		return op, err
 	}
-	result := dr.ResultEvent(op).Data
+	result := dr.ResultEvent(op).Result()
 	v.told.Backup = &result
 	return op, v.outcome(op, "recovery point "+op.PointID())
 }
@@ -210,7 +210,7 @@ func (v *verify) restore(ctx context.Context, p dr.RecoveryPoint) error {
 	if err != nil {
 		return err
 	}
-	result := dr.ResultEvent(op).Data
+	result := dr.ResultEvent(op).Result()
 	v.told.Drill = &result
 	leg := op.Leg()
 	took := leg.EndedAt.Sub(leg.PostedAt).Round(time.Second)

@@ -35,8 +35,15 @@ type Config struct {
 	BusRegion, StateRegion string
 	// DrillSchedule is when drills run, of services with a drill instance.
 	DrillSchedule dr.Schedule
+	// Discover are the subscriptions in which services are found by their tag (dr.PlanTag); none: the fleet names all.
+	Discover []string
+	// PruneSchedule is when the recovery points are deleted that the plans' retention lets go.
+	PruneSchedule dr.Schedule
+	// UsageContainer is where exported usage goes, in the state storage. UsageTurn is the time that belongs to one instance before the next one's turn.
+	UsageContainer string
+	UsageTurn      time.Duration
 	// Direct: it is for a command that works without the stamp. ServiceBus, State, Port and the regions of what was not asked for are not filled;
-	// DrillSchedule is the default.
+	// DrillSchedule and PruneSchedule are the defaults.
 	Direct bool
 	// StorageKeys are the keys of backup storages with access storageKey, by account.
 	StorageKeys map[string]Secret
@@ -121,7 +128,7 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 		ServiceBus:  ServiceBus{ConnectionString: s.Bus, Namespace: s.BusNamespace},
 		State:       State{ConnectionString: s.State, Endpoint: strings.TrimRight(s.StateEndpoint, "/"), Container: s.StateContainer},
 		StampRegion: regionName(stamp), BusRegion: regionName(cmp.Or(s.BusRegion, stamp)), StateRegion: regionName(cmp.Or(s.StateRegion, stamp)),
-		DrillSchedule: ncrontab(s.DrillSchedule), Direct: direct, StorageKeys: b.keys,
+		DrillSchedule: ncrontab(s.DrillSchedule), PruneSchedule: ncrontab(s.PruneSchedule), Discover: subscriptionsOf(s.Discover), UsageContainer: s.UsageContainer, UsageTurn: span(s.UsageTurn), Direct: direct, StorageKeys: b.keys,
 	}
 	c.Port, _ = strconv.Atoi(s.Port)
 	if c.Auth = s.Auth; c.Auth == Entra && !strings.EqualFold(s.BuiltInAuth, "true") {
@@ -130,14 +137,14 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 	_ = c.LogLevel.UnmarshalText([]byte(s.LogLevel))
 	c.Credential = newCredentialSettings(s, m)
 	c.Timing = newTiming(s, m)
+	if c.UsageContainer == c.State.Container && !direct {
+		m.add("USAGE_CONTAINER", "holds %q, as STATE_CONTAINER does; accepted: another one, since what is exported is for others to read", s.UsageContainer)
+	}
 	b.connections(c, needs)
 	if root, text := b.fleetText(readFile); root != "" {
 		b.root = root
 		c.Fleet = b.build(decodeFleet(root, text, m))
 		b.colocation(c)
-		if !direct {
-			b.idleFields(c.Fleet)
-		}
 	}
 	if s.Port == "" && !direct {
 		m.add("FUNCTIONS_CUSTOMHANDLER_PORT", "not set; this program is started by the Azure Functions host, which sets it; on this machine, run: make run")
@@ -208,7 +215,7 @@ func newTiming(s settings, m *mistakes) dr.Timing {
 		Lease: span(s.Lease), StartWithin: span(s.StartWithin), RestoreWithin: span(s.RestoreWithin), MaxWait: span(s.MaxWait),
 		Probe: span(s.Probe), Survey: span(s.Survey), BlobMissing: span(s.BlobMissing), VerifyAgain: span(s.VerifyAgain),
 		Verify: span(s.Verify), Blind: span(s.Blind), OutageFirst: span(s.OutageFirst), OutageMost: span(s.OutageMost),
-		WatchdogGrace: span(s.WatchdogGrace), Orphan: span(s.Orphan),
+		WatchdogGrace: span(s.WatchdogGrace), Orphan: span(s.Orphan), ChangeQuiet: span(s.ChangeQuiet), ChangeLongest: span(s.ChangeLongest),
 	}
 	if t.Invocation >= serviceBusLock {
 		m.add("TIMING_INVOCATION", "holds %v; accepted: less than %v, the lock of a Service Bus message", t.Invocation, serviceBusLock)
@@ -223,6 +230,9 @@ func newTiming(s settings, m *mistakes) dr.Timing {
 	}
 	if t.MaxWait > t.RestoreWithin {
 		m.add("TIMING_MAX_WAIT", "holds %v; accepted: at most TIMING_RESTORE_WITHIN, which is %v", t.MaxWait, t.RestoreWithin)
+	}
+	if t.ChangeQuiet > t.ChangeLongest {
+		m.add("TIMING_CHANGE_QUIET", "holds %v; accepted: at most TIMING_CHANGE_LONGEST, which is %v", t.ChangeQuiet, t.ChangeLongest)
 	}
 	if t.OutageFirst > t.OutageMost {
 		m.add("TIMING_OUTAGE_FIRST", "holds %v; accepted: at most TIMING_OUTAGE_MOST, which is %v", t.OutageFirst, t.OutageMost)

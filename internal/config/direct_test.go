@@ -55,6 +55,9 @@ func TestADirectCommandNeedsWhatItAsksFor(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
+	if _, err := LoadDirect(direct(map[string]string{"STATE_STORAGE": state, "STATE_CONTAINER": "usage"}), noFiles, PartState); err != nil {
+		t.Errorf("the container of usage data stands in the way: %v", err)
+	}
 	c, err := LoadDirect(direct(map[string]string{"STATE_STORAGE": state}), noFiles, PartState)
 	if err != nil || c.State.ConnectionString.Reveal() != state || c.State.Container != "apim-dr" {
 		t.Errorf("the state storage is not the one given (%v)", err)
@@ -64,7 +67,7 @@ func TestADirectCommandNeedsWhatItAsksFor(t *testing.T) {
 func TestWhatADirectCommandDoesNotNeedNeverStandsInItsWay(t *testing.T) {
 	broken := map[string]string{"SERVICEBUS": "@Microsoft.KeyVault(x)", "SERVICEBUS__fullyQualifiedNamespace": "?", "SERVICEBUS_REGION": "?", "STATE_STORAGE": "?",
 		"STATE_STORAGE__blobServiceUri": "?", "STATE_REGION": "?", "STATE_CONTAINER": "?", "STAMP_REGION": "?", "REGION_NAME": "?", "WATCHDOG_SCHEDULE": "?",
-		"DRILL_SCHEDULE": "?", "FUNCTIONS_CUSTOMHANDLER_PORT": "?", "WEBSITE_TIME_ZONE": "Mars", "AUTH": "?", "WEBSITE_AUTH_ENABLED": "?"}
+		"DRILL_SCHEDULE": "?", "PRUNE_SCHEDULE": "?", "USAGE_SCHEDULE": "?", "DISCOVER_SUBSCRIPTIONS": "?", "USAGE_CONTAINER": "?", "FUNCTIONS_CUSTOMHANDLER_PORT": "?", "WEBSITE_TIME_ZONE": "Mars", "AUTH": "?", "WEBSITE_AUTH_ENABLED": "?"}
 	c, err := LoadDirect(direct(broken), noFiles)
 	if err != nil || len(c.Warnings) != 0 || c.ServiceBus != (ServiceBus{}) || c.State.ConnectionString != "" || c.State.Endpoint != "" {
 		t.Errorf("%v, warnings %q", err, c.Warnings)

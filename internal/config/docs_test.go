@@ -5,7 +5,6 @@ import (
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -99,23 +98,6 @@ func TestTheFleetInTheDocumentLoads(t *testing.T) {
 	}
 }
 
-func TestTheDocumentTellsWhichFieldsAreNotActedOn(t *testing.T) {
-	text, err := os.ReadFile("../../docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	known, list := fleetFields(), []string{}
-	for _, field := range idle {
-		if !slices.Contains(known, field.path) {
-			t.Errorf("the fleet has no %s", field.path)
-		}
-		list = append(list, "`"+field.path+"`")
-	}
-	if want := "\nThis version reads and checks, but does not act on yet: " + strings.Join(list, ", ") + ". "; !strings.Contains(string(text), want) {
-		t.Errorf("docs/configuration.md lacks %q", want)
-	}
-}
-
 func TestTheLocalExampleLoads(t *testing.T) {
 	text, err := os.ReadFile("../../local.settings.json.example")
 	if err != nil {
@@ -139,7 +121,7 @@ func TestTheLocalExampleLoads(t *testing.T) {
 	if len(c.Fleet.Services) != 2 || len(c.Warnings) != 0 {
 		t.Errorf("%d services, warnings %q", len(c.Fleet.Services), c.Warnings)
 	}
-	for _, name := range []string{"BACKUP_SCHEDULE", "WATCHDOG_SCHEDULE", "DRILL_SCHEDULE", "AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"} {
+	for _, name := range []string{"BACKUP_SCHEDULE", "WATCHDOG_SCHEDULE", "DRILL_SCHEDULE", "USAGE_SCHEDULE", "AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"} {
 		if example.Values[name] == "" {
 			t.Errorf("the example lacks %s, which the Functions host reads", name)
 		}

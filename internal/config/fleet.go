@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/usage"
 )
 
 // Fleet is what is protected, how and where to. It is complete and consistent when Load returned it.
@@ -11,6 +12,8 @@ type Fleet struct {
 	Storages map[string]Storage
 	Plans    map[string]Plan
 	Services []Service // in the order given
+	// Usage are the reports on the use of the services that are exported; empty: nothing is.
+	Usage []usage.Report
 }
 
 // Access is how an API Management instance reaches the backup storage.
@@ -47,7 +50,7 @@ type Plan struct {
 	NotDuring    []dr.Window   // no scheduled backup and no warm sync begins then
 }
 
-// Retention is how many recovery points are kept: the newest KeepLast, and the newest of each of the last KeepDaily days and KeepWeekly weeks.
+// Retention is how many recovery points are kept: see dr.Retention.
 type Retention struct {
 	KeepLast, KeepDaily, KeepWeekly int
 }
@@ -68,6 +71,7 @@ type Service struct {
 	Secondaries    []Secondary // in the order in which a failover tries them
 	DrillInstance  *Instance   // overwritten by drills, maybe other services' too; nil: none
 	AllowColocated bool        // accepts that stamp or backups are in the service's own region
+	NoUsage        bool        // its use is not exported, nor that of its secondaries
 }
 
 // Mode tells whether a secondary is kept up to date.

@@ -39,7 +39,7 @@ func (b *builder) tell(tolerated bool, where, format string, args ...any) {
 }
 
 func (b *builder) build(in fleetJSON) Fleet {
-	fleet := Fleet{Storages: map[string]Storage{}, Plans: map[string]Plan{}}
+	fleet := Fleet{Storages: map[string]Storage{}, Plans: map[string]Plan{}, Usage: b.usage(in)}
 	for _, name := range slices.Sorted(maps.Keys(in.Storages)) {
 		fleet.Storages[name] = b.storage(name, in.Storages[name])
 	}
@@ -50,11 +50,11 @@ func (b *builder) build(in fleetJSON) Fleet {
 			b.unknown(child(b.root+".plans", name)+".storage", fleet.Plans[name].Storage, "storages", slices.Sorted(maps.Keys(in.Storages)))
 		}
 	}
-	if len(in.Services) == 0 {
-		b.m.add(b.root+".services", "holds none; accepted: one or more")
+	if len(in.Services) == 0 && b.settings.Discover == "" {
+		b.m.add(b.root+".services", "holds none; accepted: one or more, or none with DISCOVER_SUBSCRIPTIONS")
 	}
 	for i, s := range in.Services {
-		service := Service{Instance: instance(s.ID).in(s.Region), Plan: s.Plan, AllowColocated: s.AllowColocated}
+		service := Service{Instance: instance(s.ID).in(s.Region), Plan: s.Plan, AllowColocated: s.AllowColocated, NoUsage: s.Usage != nil && !*s.Usage}
 		for _, second := range s.Secondaries {
 			service.Secondaries = append(service.Secondaries, Secondary{Instance: instance(second.ID).in(second.Region), Mode: second.Mode})
 		}

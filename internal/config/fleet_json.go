@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"apim-dr/internal/usage"
 )
 
 // The shape of the fleet's JSON; tags as in settings. Fields without omitempty must be there.
@@ -17,6 +19,11 @@ type (
 		Storages map[string]storageJSON `json:"storages"`
 		Plans    map[string]planJSON    `json:"plans"`
 		Services []serviceJSON          `json:"services"`
+		Usage    *usageJSON             `json:"usage,omitempty"`
+	}
+	usageJSON struct {
+		Reports   []usage.Report `json:"reports,omitempty" is:"report"`
+		ByRequest bool           `json:"byRequest,omitempty"`
 	}
 	storageJSON struct {
 		Account     string `json:"account" is:"account"`
@@ -53,6 +60,7 @@ type (
 		Secondaries    []secondaryJSON `json:"secondaries,omitempty"`
 		DrillInstance  string          `json:"drillInstance,omitempty" is:"instance"`
 		AllowColocated bool            `json:"allowColocated,omitempty"`
+		Usage          *bool           `json:"usage,omitempty"`
 	}
 	secondaryJSON struct {
 		ID     string `json:"id" is:"instance"`

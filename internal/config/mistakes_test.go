@@ -11,6 +11,7 @@ const (
 	endpointAccepted = "accepted: an https URL without query (http only for this machine's loopback addresses)"
 	durationAccepted = "accepted: a duration above 0 in hours, minutes, seconds, such as 26h, 1h30m or 90s"
 	keyHidden        = "(set, 52 characters)"
+	reportsAccepted  = "accepted: byApi | byTime | byOperation | byProduct | bySubscription | byGeo | byUser"
 	fieldsWanted     = "({second} {minute} {hour} {day} {month} {day of week}, or five fields without the second)"
 )
 
@@ -65,6 +66,8 @@ func TestEachMistakenSettingIsNamedWithWhatItHeldAndWhatIsAccepted(t *testing.T)
 		"long survey":     {map[string]string{"TIMING_SURVEY": "40s"}, []string{"TIMING_SURVEY: holds 40s; accepted: less than TIMING_INVOCATION without TIMING_POST_WINDOW, which leaves 40s"}},
 		"short survey":    {map[string]string{"TIMING_SURVEY": "9s"}, []string{"TIMING_SURVEY: holds 9s; accepted: at least TIMING_PROBE, which is 10s"}},
 		"drills":          {map[string]string{"DRILL_SCHEDULE": "monthly"}, []string{`DRILL_SCHEDULE: holds "monthly"; accepted: an NCRONTAB expression in UTC such as 0 0 5 1 * * ` + fieldsWanted}},
+		"exports":         {map[string]string{"USAGE_SCHEDULE": "daily"}, []string{`USAGE_SCHEDULE: holds "daily"; accepted: an NCRONTAB expression in UTC such as 0 30 3 * * * ` + fieldsWanted}},
+		"usage in state":  {map[string]string{"USAGE_CONTAINER": "apim-dr"}, []string{`USAGE_CONTAINER: holds "apim-dr", as STATE_CONTAINER does; accepted: another one, since what is exported is for others to read`}},
 		"short work":      {map[string]string{"TIMING_INVOCATION": "30s"}, []string{"TIMING_POST_WINDOW: holds 1m0s; accepted: less than TIMING_INVOCATION, which is 30s"}},
 		"who calls":       {map[string]string{"AUTH": "entra", "WEBSITE_AUTH_ENABLED": "False"}, []string{`AUTH: holds "entra", but WEBSITE_AUTH_ENABLED, which the platform sets, is not True; turn on the Function App's authentication (docs/security.md), without which anybody could say who he is`}},
 		"key not set":     {map[string]string{"BACKUP_KEY": ""}, []string{`FLEET.storages.main.keyVariable: holds "BACKUP_KEY"; that environment variable is not set`}},
@@ -88,7 +91,7 @@ func TestEachMistakeInTheFleetIsNamedByItsPath(t *testing.T) {
 		"not UTF-8":        {"nightly", "nightl\xff", []string{"FLEET: is not UTF-8; accepted: JSON in UTF-8"}},
 		"a list":           {fleet, "[]", []string{"FLEET: holds a list; accepted: an object"}},
 		"nothing":          {fleet, "{}", []string{"FLEET.storages: not set; accepted: an object", "FLEET.plans: not set; accepted: an object", "FLEET.services: not set; accepted: a list"}},
-		"no services":      {fleet[strings.Index(fleet, `"services"`):], `"services": []}`, []string{"FLEET.services: holds none; accepted: one or more"}},
+		"no services":      {fleet[strings.Index(fleet, `"services"`):], `"services": []}`, []string{"FLEET.services: holds none; accepted: one or more, or none with DISCOVER_SUBSCRIPTIONS"}},
 		"unknown field":    {`"spread"`, `"spred"`, []string{"FLEET.plans.nightly.spred: unknown field; accepted: schedule, storage, rpo, provenWithin, retention, deadline, spread, notDuring"}},
 		"other case":       {`"spread"`, `"Spread"`, []string{"FLEET.plans.nightly.Spread: unknown field; accepted: schedule, storage, rpo, provenWithin, retention, deadline, spread, notDuring"}},
 		"strange field":    {`"spread"`, `"sp\nread"`, []string{`FLEET.plans.nightly["sp\nread"]: unknown field; accepted: schedule, storage, rpo, provenWithin, retention, deadline, spread, notDuring`}},
@@ -156,7 +159,14 @@ func TestEachMistakeInTheFleetIsNamedByItsPath(t *testing.T) {
 		"day": {`"fri"`, `"friday"`, []string{`FLEET.plans.nightly.notDuring[0].days[1]: holds "friday"; accepted: mon | tue | wed | thu | fri | sat | sun`}},
 		"id": {`"id": "` + group + `contoso-us", "plan"`, `"id": "` + group + `contoso_us", "plan"`, []string{`FLEET.services[1].id: holds "` + group + `contoso_us"; ` +
 			`accepted: /subscriptions/<GUID>/resourceGroups/<group>/providers/Microsoft.ApiManagement/service/<name>, the name 1 to 50 letters, digits and hyphens, a letter first`}},
-		"mode": {`"warm"`, `"hot"`, []string{`FLEET.services[0].secondaries[0].mode: holds "hot"; accepted: cold | warm`}},
+		"report": {`"services": [`, `"usage": {"reports": ["byApi", "byMoon", "byRequest"]}, "services": [`, []string{
+			`FLEET.usage.reports[1]: holds "byMoon"; ` + reportsAccepted, `FLEET.usage.reports[2]: holds "byRequest"; ` + reportsAccepted}},
+		"reports twice":   {`"services": [`, `"usage": {"reports": ["byApi", "byGeo", "byApi"]}, "services": [`, []string{`FLEET.usage.reports[2]: holds "byApi", which stands there already; accepted: each once`}},
+		"no reports":      {`"services": [`, `"usage": {"reports": [], "byRequest": true}, "services": [`, []string{"FLEET.usage.reports: holds none; accepted: one or more, or no reports at all for all that sum up"}},
+		"usage of one":    {`"allowColocated": true`, `"allowColocated": true, "usage": true`, []string{"FLEET.services[1].usage: holds true, but FLEET.usage is not set; accepted: usage, which says what is exported, for the whole fleet"}},
+		"usage in words":  {`"services": [`, `"usage": "all", "services": [`, []string{"FLEET.usage: holds a text; accepted: an object"}},
+		"request in word": {`"services": [`, `"usage": {"byRequest": "yes"}, "services": [`, []string{"FLEET.usage.byRequest: holds a text; accepted: true | false"}},
+		"mode":            {`"warm"`, `"hot"`, []string{`FLEET.services[0].secondaries[0].mode: holds "hot"; accepted: cold | warm`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(fleet, row.old, row.new, 1)

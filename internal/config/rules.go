@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/usage"
 )
 
 // A rule tells whether a text fits, whether it comes from a setting or from the fleet. Its error says what is accepted and, since it is
@@ -27,9 +28,10 @@ var rules = map[string]rule{
 	"mode":       among(Cold, Warm),
 	"level":      among("debug", "info", "warn", "error"),
 	"weekday":    among("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+	"report":     among(usage.Usual...),
 
 	"name":      shape(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`, "a name of 1 to 63 letters, digits, - or _"),
-	"guid":      shape(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`, "a GUID"),
+	"guid":      shape(`^`+guid+`$`, "a GUID"),
 	"tenant":    shape(`^[A-Za-z0-9.-]+$`, "a tenant id (GUID) or domain"),
 	"file":      shape(`.`, "the path of a file"),
 	"port":      fits(validPort, "a port, 1 to 65535"),
@@ -48,6 +50,7 @@ var rules = map[string]rule{
 	"schedule": validSchedule("0 0 3 * * *"),
 	"watch":    validSchedule("0 */5 * * * *"),
 	"drills":   validSchedule("0 0 5 1 * *"),
+	"exports":  validSchedule("0 30 3 * * *"),
 
 	// A token or key goes there, hence https.
 	"endpoint": fits(validEndpoint, "an https URL without query (http only for this machine's loopback addresses)"),
@@ -68,8 +71,9 @@ var rules = map[string]rule{
 	// A Key Vault reference that App Service could not resolve reaches the process as it was written.
 	"clientSecret": fits(func(text string) bool { return text != "" && !strings.HasPrefix(text, "@Microsoft.KeyVault(") },
 		"a client secret (a Key Vault reference was not resolved?)"),
-	"storageKey": fits(validKey, "a storage account key (base64)"),
-	"text":       shape(`.`, "a text"),
+	"storageKey":    fits(validKey, "a storage account key (base64)"),
+	"subscriptions": shape(`^`+guid+`( *, *`+guid+`)*$`, "ids of subscriptions (GUIDs), with commas between them"),
+	"text":          shape(`.`, "a text"),
 }
 
 func fits(good func(string) bool, accepts string) rule {
@@ -89,6 +93,13 @@ func among[T ~string](all ...T) rule {
 		names[i] = string(one)
 	}
 	return shape(`^(`+strings.Join(names, `|`)+`)$`, strings.Join(names, " | "))
+}
+
+const guid = `[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`
+
+// subscriptionsOf is what DISCOVER_SUBSCRIPTIONS lists.
+func subscriptionsOf(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func validPort(text string) bool {

@@ -21,6 +21,10 @@ type settings struct {
 	BackupSchedule   string `envconfig:"BACKUP_SCHEDULE" is:"schedule" default:"0 0 3 * * *"`
 	WatchdogSchedule string `envconfig:"WATCHDOG_SCHEDULE" is:"watch" default:"0 */5 * * * *" part:"host"`
 	DrillSchedule    string `envconfig:"DRILL_SCHEDULE" is:"drills" default:"0 0 5 1 * *" part:"host"`
+	PruneSchedule    string `envconfig:"PRUNE_SCHEDULE" is:"schedule" default:"0 0 6 * * *" part:"host"`
+	UsageSchedule    string `envconfig:"USAGE_SCHEDULE" is:"exports" default:"0 30 3 * * *" part:"host"`
+
+	Discover string `envconfig:"DISCOVER_SUBSCRIPTIONS" is:"subscriptions" part:"host"`
 
 	Cloud        CloudName `envconfig:"AZURE_CLOUD" is:"cloud" default:"public"`
 	ARMEndpoint  string    `envconfig:"ARM_ENDPOINT" is:"endpoint"`
@@ -36,6 +40,7 @@ type settings struct {
 	StateEndpoint  string `envconfig:"STATE_STORAGE__blobServiceUri" is:"endpoint" part:"state"`
 	StateRegion    string `envconfig:"STATE_REGION" is:"region" part:"state"`
 	StateContainer string `envconfig:"STATE_CONTAINER" is:"container" default:"apim-dr" part:"state"`
+	UsageContainer string `envconfig:"USAGE_CONTAINER" is:"container" default:"usage" part:"state"`
 
 	Credential   CredentialKind `envconfig:"CREDENTIAL" is:"credential" default:"managedIdentity"`
 	ClientID     string         `envconfig:"AZURE_CLIENT_ID" is:"guid" secret:"true"`
@@ -69,7 +74,10 @@ type settings struct {
 	OutageFirst   string `envconfig:"TIMING_OUTAGE_FIRST" is:"duration" default:"30s"`
 	OutageMost    string `envconfig:"TIMING_OUTAGE_MOST" is:"duration" default:"5m"`
 	WatchdogGrace string `envconfig:"TIMING_WATCHDOG_GRACE" is:"duration" default:"2m"`
+	ChangeQuiet   string `envconfig:"TIMING_CHANGE_QUIET" is:"duration" default:"10m"`
+	ChangeLongest string `envconfig:"TIMING_CHANGE_LONGEST" is:"duration" default:"1h"`
 	Orphan        string `envconfig:"TIMING_ORPHAN" is:"duration" default:"1h"`
+	UsageTurn     string `envconfig:"TIMING_USAGE_TURN" is:"duration" default:"2s"`
 }
 
 // environment holds variables by their upper-case name: the Functions host does not mind the case of a setting's name. An empty

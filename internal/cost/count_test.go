@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 	"github.com/google/go-cmp/cmp"
 
+	"apim-dr/internal/bus"
+	"apim-dr/internal/dr"
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
 )
@@ -64,7 +68,7 @@ func TestTheCountsAreTheFormulas(t *testing.T) {
 			if f.unguarded {
 				each = plus(each, times(f.services, passUnguarded))
 				m.fire("Watchdog")
-				m.holds("the first pass", plus(each, firstPass))
+				m.holds("the first pass", plus(each, times(2+f.services, firstPass)))
 			} else {
 				m.fire("BackupSchedule")
 				m.holds("the night", plus(perNight, times(f.services, perBackup), times(m.polls(), perPoll), times(f.secondaries, perStandby), times(f.syncs, perSync)))
@@ -77,6 +81,16 @@ func TestTheCountsAreTheFormulas(t *testing.T) {
 			if f.services == 3 {
 				m.read(f.services)
 				m.holds("a subscriber", times(f.services, perSubscriber))
+			}
+			if !f.unguarded {
+				noted := 1 + f.services
+				if f.secondaries == 0 {
+					m.tick("~prune")
+					m.holds("the pruning", plus(perPruning, times(f.services, perPruned)))
+					noted-- // it has run
+				}
+				m.fire("Watchdog")
+				m.holds("the first pass", plus(each, times(noted, firstPass)))
 			}
 			for range passesPerHour {
 				m.fire("Watchdog")
@@ -93,13 +107,21 @@ type metered struct {
 	last devstack.Bill
 }
 
+// never is a schedule that does not come while the test runs.
+var never = fmt.Sprintf("0 0 %d * * *", time.Now().UTC().Add(12*time.Hour).Hour())
+
 // meter starts a stack that does nothing by itself and has waits like those of Azure where they only bound what a slow machine may take.
 func meter(t *testing.T, app string, f fleet) *metered {
-	never := fmt.Sprintf("0 0 %d * * *", time.Now().UTC().Add(12*time.Hour).Hour())
+	ready := make(chan struct{})
 	stack, err := devstack.Start(t.Context(), devstack.Options{
+		Output: func(_, line string) {
+			if strings.Contains(line, `"msg":"ready"`) { // the last of the lines at the start: they come through a pipe
+				close(ready)
+			}
+		},
 		App: app, Instances: f.instances, Meter: true, BackupDuration: f.backup, RestoreDuration: 1500 * time.Millisecond, RetryAfter: time.Second,
 		Settings: map[string]string{
-			"WATCHDOG_SCHEDULE": never, "LOG_LEVEL": "info", "TIMING_POST_WINDOW": "1m", "TIMING_PROBE": "10s", "TIMING_SURVEY": "30s",
+			"WATCHDOG_SCHEDULE": never, "PRUNE_SCHEDULE": never, "LOG_LEVEL": "info", "TIMING_POST_WINDOW": "1m", "TIMING_PROBE": "10s", "TIMING_SURVEY": "30s",
 			"TIMING_LEASE": "100ms", // so that every poll moves it: at most so often is it moved in Azure
 		},
 	})
@@ -107,12 +129,37 @@ func meter(t *testing.T, app string, f fleet) *metered {
 		t.Fatal(err)
 	}
 	t.Cleanup(stack.Close)
+	select {
+	case <-ready:
+	case <-time.After(time.Minute):
+		t.Fatal("the app did not say that it is ready")
+	}
 	return &metered{Stack: stack, t: t, last: stack.Bill()}
 }
 
 func (m *metered) fire(timer string) {
 	m.t.Helper()
 	if err := m.Host.Invoke(m.t.Context(), timer); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// tick sends what the watchdog does when a schedule without a timer comes.
+func (m *metered) tick(plan string) {
+	m.t.Helper()
+	schedule, err := dr.ParseSchedule(never)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	body, err := bus.Encode(bus.Message{Tick: &dr.Tick{Plan: plan, At: dr.DueTick(schedule, time.Now())}})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	sender, err := m.Client.NewSender("operations", nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := sender.SendMessage(m.t.Context(), &azservicebus.Message{Body: body}, nil); err != nil {
 		m.t.Fatal(err)
 	}
 }

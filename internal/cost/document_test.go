@@ -3,6 +3,7 @@ package cost
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -118,13 +119,10 @@ func (f figures) running() (rows [][]string) {
 	row("**together**", func(n float64) float64 { return total(items, n) })
 	row("warm standbys: more by", func(n float64) float64 { return total(f.bill(warm), n) - total(items, n) })
 	row("`network=private`: more by", func(float64) float64 { return f.private() })
-	rule := f
-	rule.values = map[string]float64{}
-	for k, v := range f.values {
-		rule.values[k] = v
-	}
-	rule.values["days kept"] = 38
-	row("with a rule of yours that deletes backups: less by", func(n float64) float64 { return total(items, n) - total(rule.bill(cold), n) })
+	week := f
+	week.values = maps.Clone(f.values)
+	week.values["days kept"] -= 30 - 7
+	row("`retention` that keeps a week: less by", func(n float64) float64 { return total(items, n) - total(week.bill(cold), n) })
 	return rows
 }
 
@@ -165,9 +163,12 @@ func counted() (rows [][]string) {
 		{"a warm sync, without polls", perSync},
 		{"a night of drills: timer and tick", perDrills},
 		{"a drill, without polls", perDrill},
+		{"a pruning that deletes nothing", perPruning},
+		{"for each service", perPruned},
+		{"for each recovery point but one", perPoint},
 		{"a subscriber, for each result", perSubscriber},
 		{"a pass of the watchdog", perPass},
-		{"for each plan; drills are one", passPlan},
+		{"for each schedule: of a plan, the drills, the pruning", passPlan},
 		{"for each service", passService},
 		{"for each secondary", passSecondary},
 		{"for each drill instance of a service", passDrill},

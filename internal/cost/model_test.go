@@ -41,7 +41,7 @@ var (
 		"state read": 4, "state write": 2, "log": 2}
 	// A backup without its polls. The blobs that API Management writes are not in it.
 	perBackup = counts{"execution RunOperation": 1, "bus operations send": 1, "bus operations delivery": 1, "bus operations settlement": 1, "bus results send": 1,
-		"arm backup": 1, "arm read": 2, "state read": 6, "state write": 9, "state other": 1, "state delete": 2, "backups write": 1, "backups other": 1, "log": 8}
+		"arm backup": 1, "arm read": 2, "state read": 8, "state write": 9, "state other": 1, "state delete": 2, "backups write": 1, "backups other": 1, "log": 8}
 	// One GET. The lease is moved on each here, and in Azure only when it would end before the next: at most so often.
 	perPoll = counts{"execution PollOperation": 1, "bus polls send": 1, "bus polls delivery": 1, "bus polls settlement": 1, "arm poll": 1, "state read": 1, "state other": 1, "log": 1}
 	// What a secondary adds to a backup of its primary.
@@ -49,24 +49,28 @@ var (
 	// A warm standby follows: a restore without its polls.
 	perSync = counts{"execution RunOperation": 1, "bus operations send": 1, "bus operations delivery": 1, "bus operations settlement": 1, "bus results send": 1,
 		"arm restore": 1, "arm read": 2, "arm group": 1, "arm workspaces": 1,
-		"state read": 21, "state write": 12, "state other": 1, "state delete": 2, "backups list": 1, "backups read": 3, "backups other": 1, "log": 8}
+		"state read": 23, "state write": 13, "state other": 1, "state delete": 2, "backups list": 1, "backups read": 3, "backups other": 1, "log": 8}
 	// A night of drills: its timer and its tick. Then a drill, of a service with a secondary, without its polls.
 	perDrills = counts{"execution DrillSchedule": 1, "execution RunOperation": 1, "bus operations send": 1, "bus operations delivery": 1, "bus operations settlement": 1,
 		"state read": 4, "state write": 2, "log": 2}
 	perDrill = counts{"execution RunOperation": 1, "bus operations send": 1, "bus operations delivery": 1, "bus operations settlement": 1, "bus results send": 1,
 		"arm restore": 1, "arm read": 2, "arm group": 1, "arm workspaces": 1,
-		"state read": 16, "state write": 11, "state other": 1, "state delete": 2, "backups list": 1, "backups read": 2, "backups other": 1, "log": 8}
+		"state read": 18, "state write": 11, "state other": 1, "state delete": 2, "backups list": 1, "backups read": 2, "backups other": 1, "log": 8}
+	// A pruning that deletes nothing: its tick, and of each service its message and the look at its only recovery point. Then each further point.
+	perPruning = counts{"execution RunOperation": 1, "bus operations send": 1, "bus operations delivery": 1, "bus operations settlement": 1, "state list": 1, "state read": 2, "state write": 1, "log": 1}
+	perPruned  = counts{"execution RunOperation": 1, "bus operations send": 1, "bus operations delivery": 1, "bus operations settlement": 1, "state list": 2, "state read": 2, "log": 1}
+	perPoint   = counts{"state read": 1}
 	// Each result that is read from a subscription of the topic.
 	perSubscriber = counts{"bus results/Subscriptions/stack delivery": 1, "bus results/Subscriptions/stack settlement": 1}
 
-	// A pass of the watchdog with nothing in flight, and what is added to it by each plan (drills are one), service, secondary and drill instance.
-	perPass       = counts{"execution Watchdog": 1, "state list": 2, "log": 2}
+	// A pass of the watchdog with nothing in flight, and what is added to it by each schedule (of a plan, the drills, the pruning), service, secondary and drill instance.
+	perPass       = counts{"execution Watchdog": 1, "state list": 3, "log": 2}
 	passPlan      = counts{"state read": 1}
 	passService   = counts{"state read": 1}
 	passSecondary = counts{"state read": 2, "backups read": 1}
 	passDrill     = counts{"state read": 1}
 	passUnguarded = counts{"log": 1}                          // a service that is not protected
-	firstPass     = counts{"state read": 1, "state write": 1} // of a stamp that never backed up: it notes the plan
+	firstPass     = counts{"state read": 1, "state write": 1} // of a stamp that was not there before: for each service and each schedule that it notes
 )
 
 const (
@@ -76,7 +80,7 @@ const (
 
 // pass is one of a fleet at rest with one plan.
 func pass(services, secondaries, drills int) counts {
-	plans := 1
+	plans := 2 // the pruning is one
 	if drills > 0 {
 		plans++
 	}

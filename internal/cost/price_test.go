@@ -2,7 +2,9 @@ package cost
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"apim-dr/infra"
@@ -32,10 +34,10 @@ func (a amounts) add(times float64, c counts) {
 }
 
 func (a amounts) sum(kinds ...string) (total float64) {
-	for k, v := range a {
+	for _, k := range slices.Sorted(maps.Keys(a)) { // always in one order: the last digit depends on it
 		for _, kind := range kinds {
 			if k == kind || strings.HasPrefix(k, kind+" ") {
-				total += v
+				total += a[k]
 			}
 		}
 	}
@@ -67,7 +69,10 @@ func (f figures) month(n float64, standby kindOfStandby) amounts {
 	a.add(results*f.of("subscribers"), perSubscriber)
 	passes := f.of("hours of a month") * passesPerHour
 	a.add(passes, perPass)
-	a.add(passes*2, passPlan) // one plan, and the drills
+	a.add(passes*3, passPlan) // one plan, the drills and the pruning
+	a.add(nights, perPruning)
+	a.add(nights*n, perPruned)
+	a.add(nights*n*(30-1), perPoint) // without retention
 	a.add(passes*n, plus(passService, passSecondary, passDrill))
 	return a
 }
@@ -112,7 +117,8 @@ func total(items []item, n float64) (sum float64) {
 
 // private is what network=private adds: another Service Bus, four endpoints and three zones.
 func (f figures) private() float64 {
-	return f.of("Service Bus Premium, one unit") - f.of("Service Bus Standard, base charge") + 4*f.of("private endpoint") + 3*f.of("private DNS zone")
+	return f.of("Service Bus Premium, one unit") - f.of("Service Bus Standard, base charge") + 4*f.of("private endpoint") + 3*f.of("private DNS zone") +
+		f.of("hours of a month")*f.of("NAT gateway with its address")
 }
 
 func beyond(used, free float64) float64 { return math.Max(0, used-free) }

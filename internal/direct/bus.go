@@ -50,7 +50,7 @@ func (b *Bus) Publish(_ context.Context, e dr.Event) error {
 	if b.events == nil {
 		b.events = map[string]dr.Event{}
 	}
-	b.events[e.Data.Operation] = e
+	b.events[e.Result().Operation] = e
 	return nil
 }
 

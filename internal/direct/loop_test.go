@@ -38,10 +38,11 @@ func (a *azure) Service(_ context.Context, id string) dr.Answer {
 func (a *azure) Group(context.Context, string) dr.Answer {
 	return dr.Answer{Verdict: dr.OK, Service: dr.ServiceView{Region: "northeurope"}}
 }
-func (a *azure) Deleted(context.Context, string) dr.Known            { return dr.Not }
-func (a *azure) Workspaces(context.Context, string) int              { return 0 }
-func (a *azure) Trusts(location string) bool                         { return strings.HasPrefix(location, host) }
-func (a *azure) Probe(_ context.Context, urls []string) []dr.Gateway { return nil }
+func (a *azure) Deleted(context.Context, string) dr.Known                { return dr.Not }
+func (a *azure) Tagged(context.Context, string) ([]dr.Tagged, *dr.Error) { return nil, nil }
+func (a *azure) Workspaces(context.Context, string) int                  { return 0 }
+func (a *azure) Trusts(location string) bool                             { return strings.HasPrefix(location, host) }
+func (a *azure) Probe(_ context.Context, urls []string) []dr.Gateway     { return nil }
 
 func (a *azure) Start(ctx context.Context, leg dr.Leg, point string) dr.Answer {
 	if a.inPost != nil {
@@ -113,7 +114,7 @@ func TestWakesAreDeliveredWhenTheyAreDueUntilTheEvent(t *testing.T) {
 			seen = append(seen, fmt.Sprintf("%s %s %s", time.Since(began), op.Phase, at))
 		}
 		e, err := l.Run(t.Context(), backup(t, l))
-		if err != nil || e.Data.Outcome != dr.Succeeded || e.Data.DurationSeconds != takes.Seconds() {
+		if err != nil || e.Result().Outcome != dr.Succeeded || e.Result().DurationSeconds != takes.Seconds() {
 			t.Fatalf("%v, %+v", err, e.Data)
 		}
 		want := []string{"0s running 1m0s", "1m0s running 2m0s", "2m0s running 3m0s", "3m0s running 4m0s", "4m0s running 5m0s", "5m0s running 6m0s", "6m0s running 7m0s", "7m0s done -"}
@@ -136,7 +137,7 @@ func TestAFailoverFollowsItsFinalBackupAndBeginsNothingElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		e, err := l.Run(t.Context(), got.Operation)
-		if err != nil || e.Data.Outcome != dr.Succeeded {
+		if err != nil || e.Result().Outcome != dr.Succeeded {
 			t.Fatalf("%v, %+v", err, e.Data)
 		}
 		if want := []string{"backup contoso-eu", "restore contoso-us"}; !slices.Equal(arm.posts, want) {
@@ -220,7 +221,7 @@ func TestAMessageThatFailsComesAgainTenTimes(t *testing.T) {
 				switch {
 				case forever && (!errors.Is(err, ErrStuck) || !errors.Is(err, errDown) || time.Since(began) != 18*time.Second):
 					t.Errorf("%v after %s", err, time.Since(began))
-				case !forever && (err != nil || e.Data.Outcome != dr.Succeeded):
+				case !forever && (err != nil || e.Result().Outcome != dr.Succeeded):
 					t.Errorf("%v, %+v", err, e.Data)
 				}
 			})
@@ -251,8 +252,8 @@ func TestWhatFollowsFromAnOutcomeIsTriedUntilItIsWritten(t *testing.T) {
 		})
 		waited := false
 		l.Saw = func(op dr.Operation, next time.Time) { waited = waited || op.Phase == dr.Done && !next.IsZero() }
-		if e, err := l.Run(t.Context(), backup(t, l)); err != nil || e.Data.Outcome != dr.Succeeded || time.Since(began) < 10*time.Minute || !waited {
-			t.Errorf("%v, %s after %s, told %v", err, e.Data.Outcome, time.Since(began), waited)
+		if e, err := l.Run(t.Context(), backup(t, l)); err != nil || e.Result().Outcome != dr.Succeeded || time.Since(began) < 10*time.Minute || !waited {
+			t.Errorf("%v, %s after %s, told %v", err, e.Result().Outcome, time.Since(began), waited)
 		}
 	})
 }

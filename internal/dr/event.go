@@ -8,12 +8,18 @@ import (
 // Event is a result event before it is put into its envelope (CloudEvents 1.0).
 type Event struct {
 	ID          string // also the Service Bus MessageID: publishing twice is one event
-	Type        string // apimdr.<kind>.<outcome>
+	Type        string // apimdr.<kind>.<outcome>, apimdr.rpo.<state>
 	Subject     string // ARM id of the service
 	Time        time.Time
 	Traceparent string
 	Properties  map[string]string // for subscription filters
-	Data        Result
+	Data        any               // Result, RPOChange
+}
+
+// Result is the data of a result event; zero for another one.
+func (e Event) Result() Result {
+	r, _ := e.Data.(Result)
+	return r
 }
 
 // Result is the data of a result event.
@@ -93,6 +99,15 @@ func RecoveredBy(op Operation) *Recovered {
 
 // ResultEvent is made from the stored record alone: whoever publishes it, and whenever, it is the same event.
 func ResultEvent(op Operation) Event {
+	data := Result{
+		Operation: op.ID, Kind: op.Kind, Service: op.Service, ResourceID: op.Leg().ResourceID, Plan: op.Plan, Trigger: op.Trigger,
+		RequestedBy: op.RequestedBy, Reason: op.Reason, Ticket: op.Ticket, Outcome: op.Outcome, CreatedAt: op.CreatedAt, EndedAt: op.EndedAt,
+		DurationSeconds: op.EndedAt.Sub(op.CreatedAt).Round(time.Millisecond).Seconds(), Attempts: op.Leg().Attempt, RecoveryPoints: Points(op),
+		Recovery: RecoveredBy(op), Error: op.Error, Evidence: op.Evidence,
+	}
+	for i := range data.RecoveryPoints {
+		data.RecoveryPoints[i] = data.RecoveryPoints[i].withoutSettings()
+	}
 	e := Event{
 		ID: op.ID + ":result", Type: fmt.Sprintf("apimdr.%s.%s", op.Kind, op.Outcome), Subject: op.Leg().ResourceID, Time: op.EndedAt,
 		Traceparent: op.Traceparent,
@@ -100,18 +115,10 @@ func ResultEvent(op Operation) Event {
 			"type": fmt.Sprintf("apimdr.%s.%s", op.Kind, op.Outcome), "kind": string(op.Kind), "outcome": string(op.Outcome),
 			"service": op.Service, "trigger": string(op.Trigger),
 		},
-		Data: Result{
-			Operation: op.ID, Kind: op.Kind, Service: op.Service, ResourceID: op.Leg().ResourceID, Plan: op.Plan, Trigger: op.Trigger,
-			RequestedBy: op.RequestedBy, Reason: op.Reason, Ticket: op.Ticket, Outcome: op.Outcome, CreatedAt: op.CreatedAt, EndedAt: op.EndedAt,
-			DurationSeconds: op.EndedAt.Sub(op.CreatedAt).Round(time.Millisecond).Seconds(), Attempts: op.Leg().Attempt, RecoveryPoints: Points(op),
-			Recovery: RecoveredBy(op), Error: op.Error, Evidence: op.Evidence,
-		},
+		Data: data,
 	}
 	if source := op.Source(); source != "" {
 		e.Properties["source"] = source
-	}
-	for i := range e.Data.RecoveryPoints {
-		e.Data.RecoveryPoints[i] = e.Data.RecoveryPoints[i].withoutSettings()
 	}
 	return e
 }

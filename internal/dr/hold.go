@@ -93,7 +93,7 @@ func Begin(due time.Time, offset time.Duration, windows []Window, until, next ti
 	return free, true
 }
 
-// Automatic tells whether nobody in particular asked for the operation: a schedule did, or a backup that goes into a warm standby.
+// Automatic tells whether nobody in particular asked for the operation: a schedule did, a change, or a backup that goes into a warm standby.
 func (op Operation) Automatic() bool {
-	return op.Trigger == TriggerTimer || op.Trigger == TriggerBackup
+	return op.Trigger == TriggerTimer || op.Trigger == TriggerChange || op.Trigger == TriggerBackup
 }

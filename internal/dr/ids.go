@@ -22,6 +22,11 @@ func TickID(kind Kind, plan, service string, tick time.Time) string {
 	return NewID(kind, tick, "tick", plan, strings.ToLower(service), tick.UTC().Format(time.RFC3339))
 }
 
+// ChangeID is the id of the backup that is taken after changes of a service, of which the first was heard of at a time.
+func ChangeID(service string, firstAt time.Time) string {
+	return NewID(KindBackup, firstAt, "change", strings.ToLower(service), firstAt.UTC().Format(time.RFC3339Nano))
+}
+
 // WarmID is the id of the operation that restores a recovery point into a warm standby.
 func WarmID(target string, p RecoveryPoint) string {
 	return NewID(KindRestore, p.CreatedAt, "warm", strings.ToLower(target), p.ID)
@@ -41,6 +46,19 @@ var pointShape = regexp.MustCompile(`^[0-9]{8}-[a-z]{1,20}-[0-9a-f]{20}-s[0-9]{1
 
 // ValidPointID tells whether id has the shape of a recovery point's.
 func ValidPointID(id string) bool { return pointShape.MatchString(id) }
+
+// KindOf is the kind in an id, as NewID was given it; "" when it is none.
+func KindOf(id string) Kind {
+	if !ValidID(id) {
+		return ""
+	}
+	return Kind(strings.Split(id, "-")[1])
+}
+
+// MadeBy is the id of the operation that made a recovery point.
+func MadeBy(pointID string) string {
+	return pointID[:strings.LastIndex(pointID, "-s")]
+}
 
 // Day is the day in an id, yyyymmdd: the folder of its record.
 func Day(id string) string { return id[:8] }

@@ -59,6 +59,7 @@ type Trigger string
 const (
 	TriggerTimer    Trigger = "timer"
 	TriggerHTTP     Trigger = "http"
+	TriggerChange   Trigger = "change"   // the service was changed
 	TriggerBackup   Trigger = "backup"   // a good backup of the active instance goes into its warm standby
 	TriggerFailover Trigger = "failover" // the last backup of an instance that is about to be failed over from
 	TriggerCLI      Trigger = "cli"      // apim-dr failover --direct
@@ -144,6 +145,7 @@ type Leg struct {
 	After      ServiceView `json:"after,omitzero"`
 	Blob       BlobView    `json:"blob,omitzero"`
 	Gateways   []Gateway   `json:"gateways,omitempty"` // restore: what answered at the end
+	Changed    bool        `json:"changed,omitempty"`  // backup: a change of the service was reported meanwhile
 
 	Lost       int       `json:"lost,omitempty"`  // earlier attempts whose POST went unanswered
 	Blind      int       `json:"blind,omitempty"` // polls refused in a row

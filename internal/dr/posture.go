@@ -18,7 +18,8 @@ type Guard struct {
 	Pairs       []PairView
 	Unread      string  // why State or Pairs could not be read; empty: they were
 	Places      []Place // what a recovery needs, and where it lies
-	Holds       []Held  // in force, of the service, those it forms a pair with, and its drill instance
+	Watched     RPOWatch
+	Holds       []Held // in force, of the service, those it forms a pair with, and its drill instance
 }
 
 // PairView is a pair as a caller sees it.

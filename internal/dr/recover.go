@@ -48,6 +48,41 @@ type Intent struct {
 // Latest as Intent.Point means the newest good recovery point.
 const Latest = "latest"
 
+// Restored is when an operation began to restore, or to be heard, and when that ended; zero: it has not. False: it has not begun.
+func (op Operation) Restored() (from, to time.Time, ok bool) {
+	for i := range op.Legs {
+		if leg := &op.Legs[i]; leg.Verb == VerbRestore && !leg.begun().IsZero() {
+			return leg.begun(), leg.EndedAt, true
+		}
+	}
+	return from, to, false
+}
+
+// Uses names the recovery points that an operation restores, or may yet.
+func (op Operation) Uses() []string {
+	r := op.Recovery
+	if r == nil {
+		return nil
+	}
+	var ids []string
+	if ValidPointID(r.Intent.Point) {
+		ids = append(ids, r.Intent.Point)
+	}
+	for _, p := range []*RecoveryPoint{r.Bound, r.planned()} {
+		if p != nil && !slices.Contains(ids, p.ID) {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
+}
+
+func (r *Recovery) planned() *RecoveryPoint {
+	if r.Plan == nil {
+		return nil
+	}
+	return r.Plan.Point
+}
+
 // Recovery is what an operation that restores has beside its legs: whose data it takes, why it was let through and what follows from it.
 type Recovery struct {
 	Intent Intent `json:"intent"`

@@ -343,7 +343,7 @@ func TestTheEventOfAFailoverTellsTimesAndNextSteps(t *testing.T) {
 	op.Legs[0].Outcome, op.Legs[0].Attempt = Succeeded, 1
 	op.Legs[0].Gateways = []Gateway{{URL: "https://g", Error: "no route"}}
 	e := ResultEvent(op)
-	r := e.Data.Recovery
+	r := e.Result().Recovery
 	if e.Type != "apimdr.failover.succeeded" || e.Properties["source"] != "contoso-eu" || e.Properties["service"] != "contoso-us" {
 		t.Errorf("%s %v", e.Type, e.Properties)
 	}
@@ -351,7 +351,7 @@ func TestTheEventOfAFailoverTellsTimesAndNextSteps(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	op.Outcome, op.Legs[0].Outcome = Unknown, Unknown
-	if r := ResultEvent(op).Data.Recovery; r.RTOSeconds != 0 || len(r.NextSteps) > 0 {
+	if r := ResultEvent(op).Result().Recovery; r.RTOSeconds != 0 || len(r.NextSteps) > 0 {
 		t.Errorf("an unknown end tells a recovery time or to switch over: %+v", r)
 	}
 }

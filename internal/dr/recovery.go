@@ -39,10 +39,16 @@ type RecoveryPoint struct {
 	Capacity   int        `json:"capacity,omitempty"`
 	Region     string     `json:"region,omitempty"`
 	UsedBy     []string   `json:"usedBy,omitempty"` // operations that restore from it
+	// Was is the state before Deleting.
+	Was PointState `json:"was,omitempty"`
+	// Retained is why storage has refused to delete it: "immutable"; empty: it has not.
+	Retained string `json:"retained,omitempty"`
 	// Safety: taken only so that a restore can be undone; nothing automatic restores it.
 	Safety bool `json:"safety,omitempty"`
 	// Colocated: it lies in the region of the instance that it was taken of, and may be lost with it.
 	Colocated bool `json:"colocated,omitempty"`
+	// Changed: its service was changed while it was made, so that it may hold the state before, after or between.
+	Changed bool `json:"changedDuringBackup,omitempty"`
 	// Settings is what the instance had beside what the backup holds.
 	Settings *Settings `json:"settings,omitempty"`
 }
@@ -67,6 +73,7 @@ func Points(op Operation) []RecoveryPoint {
 			CreatedAt: posted, EndedAt: leg.EndedAt, ExpiresAt: posted.Add(BackupLife), Storage: leg.Storage,
 			Bytes: leg.Blob.Bytes, BlobETag: leg.Blob.ETag, SKU: leg.Before.SKU, Capacity: leg.Before.Capacity, Region: leg.Before.Region,
 			Safety: leg.Safety, Colocated: SameRegion(leg.Storage.Region, leg.Before.Region), Settings: leg.Before.Settings,
+			Changed: leg.Changed,
 		})
 	}
 	return points
@@ -92,11 +99,14 @@ type ServiceState struct {
 	// the one that was restored. Safety backups do not count: they may hold what was to be undone.
 	NewestGood  PointRef    `json:"newestGood,omitzero"`
 	LastOutcome LastEnded   `json:"lastOutcome,omitzero"`
+	LastBackup  LastEnded   `json:"lastBackup,omitzero"`  // of it, whatever the outcome
 	LastRestore LastRestore `json:"lastRestore,omitzero"` // into it
+	LastGiven   LastRestore `json:"lastGiven,omitzero"`   // of its recovery points, into whichever instance
 	LastDrill   LastEnded   `json:"lastDrill,omitzero"`   // of its recovery points
 	Proof       Proof       `json:"proof,omitzero"`       // by the newest drill that succeeded
 	Region      string      `json:"region,omitempty"`     // as ARM last showed it
 	Hold        Hold        `json:"hold,omitzero"`
+	RPO         RPOWatch    `json:"rpo,omitzero"` // of a service of the fleet
 }
 
 // PointRef names a recovery point and its age.
@@ -150,7 +160,11 @@ func (s ServiceState) After(op Operation, service string) (ServiceState, bool) {
 		}
 	}
 	ended := LastEnded{Operation: op.ID, Outcome: op.Outcome, EndedAt: op.EndedAt}
+	s.gave(op)
 	if op.Service == service {
+		if op.Kind == KindBackup && op.EndedAt.After(s.LastBackup.EndedAt) {
+			s.LastBackup = ended
+		}
 		if op.EndedAt.After(s.LastOutcome.EndedAt) {
 			s.LastOutcome = ended
 			if region := op.Leg().Before.Region; region != "" {
@@ -195,10 +209,23 @@ func (s *ServiceState) overwritten(op Operation) {
 	if leg == nil {
 		return
 	}
-	if at := leg.begun(); at.After(s.LastRestore.At) {
-		s.LastRestore = LastRestore{Operation: op.ID, Outcome: leg.Outcome, At: at, Point: leg.Point}
-	}
+	s.LastRestore.follow(op, leg)
 	s.offer(restoredPoint(op, s.Service))
+}
+
+// gave takes in that a recovery point of the service was restored, or perhaps was.
+func (s *ServiceState) gave(op Operation) {
+	leg := op.restored()
+	if leg != nil && op.Recovery.Bound != nil && strings.EqualFold(op.Recovery.Bound.Service, s.Service) {
+		s.LastGiven.follow(op, leg)
+	}
+}
+
+// follow takes in a restore that was begun later.
+func (l *LastRestore) follow(op Operation, leg *Leg) {
+	if at := leg.begun(); at.After(l.At) {
+		*l = LastRestore{Operation: op.ID, Outcome: leg.Outcome, At: at, Point: leg.Point}
+	}
 }
 
 // restoredPoint is what an operation has restored into service; zero when it has restored nothing.

@@ -1,6 +1,7 @@
 package dr
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +26,8 @@ type Settings struct {
 	Protocols map[string]string `json:"protocols,omitempty"`
 	// Locations are the additional regions of a multi-region instance.
 	Locations []string `json:"additionalLocations,omitempty"`
+	// Resource is the instance as ARM showed it, without what may be secret: what a new one has to be like. Empty: it was too long.
+	Resource json.RawMessage `json:"resource,omitempty"`
 }
 
 // HostName is one name that an instance answers to.
@@ -110,4 +113,41 @@ func orUnknown(text string) string {
 		return "an unknown source"
 	}
 	return text
+}
+
+// ByHand lists in words what restoring a recovery point into an instance that has nothing yet leaves to be done by hand (Azure docs, API Management
+// disaster recovery, "What is not backed up").
+func ByHand(p RecoveryPoint) []string {
+	var list []string
+	tell := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	s := p.Settings
+	if s == nil {
+		tell("hostnames, certificates, virtual network, identities and protocol settings: %s was not seen when this backup was made", p.Service)
+		s = &Settings{}
+	}
+	for _, h := range s.custom() {
+		tell("hostname %s (%s): add it with its certificate (from %s), then point the DNS name there", h.Name, h.Type, orUnknown(h.Certificate))
+	}
+	for _, c := range s.Certificates {
+		tell("CA certificate %s: upload it", c)
+	}
+	if s.Network != "" && s.Network != "None" {
+		tell("virtual network: %s, subnet %s", s.Network, orNone(s.Subnet))
+	}
+	if s.SystemIdentity {
+		tell("system-assigned identity: turn it on and give it the rights that the one of %s has (Key Vault, backends, backup storage)", p.Service)
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.UserIdentities)) {
+		tell("user-assigned identity %s: assign it", id)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Protocols)) {
+		tell("protocol setting %s: %s", name, s.Protocols[name])
+	}
+	if len(s.Locations) > 0 {
+		tell("gateways in additional regions: %s", strings.Join(s.Locations, ", "))
+	}
+	tell("diagnostic settings of Azure Monitor: they are not read")
+	tell("the developer portal: publish its content again")
+	tell("usage data: what the analytics of %s show is not in a backup", p.Service)
+	return list
 }

@@ -56,6 +56,8 @@ type Answer struct {
 	Service  ServiceView    // Prepare, Look, Verify; Lock: as the adopted restore saw it first
 	Blob     BlobView       // Look, Verify
 	Gateways []Gateway      // Verify
+	Changed  bool           // Verify, of a backup: the service was changed meanwhile
+	Note     string         // Verify: what else was seen; "": nothing
 	Point    *RecoveryPoint // Await: what the final backup left; Prepare: what is to be restored, where that was not bound before
 	Plan     *Plan          // Prepare: as it was found under the lock
 	Held     bool           // Lock, with Later: the lock is ours, something else stands in the way
@@ -318,7 +320,10 @@ func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 	waited := now.Sub(leg.ArmEndedAt)
 	switch {
 	case in.Verdict == OK:
-		leg.After, leg.Blob, leg.Gateways = in.Service, in.Blob, in.Gateways
+		leg.After, leg.Blob, leg.Gateways, leg.Changed = in.Service, in.Blob, in.Gateways, in.Changed
+		if in.Note != "" {
+			op.note(now, in.Note)
+		}
 		return op.end(Succeeded, nil, now)
 	case in.Verdict == No && waited >= t.BlobMissing:
 		return op.end(Failed, in.Error, now)

@@ -37,6 +37,8 @@ type Timing struct {
 	OutageFirst, OutageMost time.Duration
 	// WatchdogGrace is added to a lease before the watchdog acts, so that it never races a message that is just being handled.
 	WatchdogGrace time.Duration
+	// ChangeQuiet is how long nothing more may change before a backup is taken after changes; ChangeLongest how long after the first it is taken anyway.
+	ChangeQuiet, ChangeLongest time.Duration
 	// Orphan is the age at which a marker without a record counts as left over.
 	Orphan time.Duration
 }
@@ -49,7 +51,7 @@ func DefaultTiming() Timing {
 		Lease: 10 * time.Minute, StartWithin: 12 * time.Hour,
 		RestoreWithin: 30 * time.Minute, MaxWait: 10 * time.Minute, Probe: 10 * time.Second, Survey: 30 * time.Second, BlobMissing: 5 * time.Minute, VerifyAgain: 15 * time.Second,
 		Verify: 30 * time.Minute, Blind: 10 * time.Minute, OutageFirst: 30 * time.Second, OutageMost: 5 * time.Minute,
-		WatchdogGrace: 2 * time.Minute, Orphan: time.Hour,
+		WatchdogGrace: 2 * time.Minute, Orphan: time.Hour, ChangeQuiet: 10 * time.Minute, ChangeLongest: time.Hour,
 	}
 }
 

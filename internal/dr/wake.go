@@ -83,11 +83,16 @@ type Tick struct {
 	Plan string    `json:"plan"`
 	At   time.Time `json:"at"`
 	Try  int       `json:"try"`
+	// Service: it is for this one alone.
+	Service string `json:"service,omitempty"`
 }
 
 // MessageID is derived from plan and time: the timer and the watchdog may both send it.
 func (t Tick) MessageID() string {
 	id := fmt.Sprintf("tick:%s:%s", t.Plan, t.At.UTC().Format("20060102T150405Z"))
+	if t.Service != "" {
+		id += ":" + t.Service
+	}
 	if t.Try > 0 {
 		id += fmt.Sprintf(":%d", t.Try)
 	}

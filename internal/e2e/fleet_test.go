@@ -39,7 +39,20 @@ var fleet = slices.Concat(
 	pair("newer", func(p, s *devstack.Instance) { p.StatusPolls, s.StatusPolls = true, true }),
 	pair("drilled", func(p, s *devstack.Instance) { p.Drill = "drilled-lab" }),
 	instance("drilled-lab"),
+
+	// What is found by its tag.
+	[]devstack.Instance{{Name: "tagged", Unlisted: true, Service: arm.Service{Tags: map[string]string{"apim-dr": "nightly"}}}},
+
+	// Whose configuration changes.
+	services("changed"),
+
+	// Whose use is exported.
+	exporting("used", ""), exporting("used-killed", ""), exporting("used-v2", "StandardV2"),
 )
+
+func exporting(name, sku string) []devstack.Instance {
+	return []devstack.Instance{{Name: name, Usage: true, Service: arm.Service{SKU: sku}}}
+}
 
 func services(names ...string) []devstack.Instance {
 	var list []devstack.Instance

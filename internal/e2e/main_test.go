@@ -57,8 +57,8 @@ func run(m *testing.M) int {
 	stack, err = devstack.Start(context.Background(), devstack.Options{
 		App: app, Instances: fleet, BackupDuration: 1500 * time.Millisecond, RestoreDuration: restoreTakes, RetryAfter: time.Second, Restarts: true, Output: lines.add,
 		Settings: map[string]string{
-			"TIMING_LEASE": "8s", "WATCHDOG_SCHEDULE": "*/5 * * * * *", "TIMING_RESTORE_WITHIN": "30s",
-			"TIMING_PROBE": "3s", "TIMING_SURVEY": "6s", // so much that nothing but what hangs goes unseen
+			"TIMING_LEASE": "8s", "WATCHDOG_SCHEDULE": "*/5 * * * * *", "TIMING_RESTORE_WITHIN": "40s",
+			"DISCOVER_SUBSCRIPTIONS": "00000000-0000-0000-0000-000000000001", "TIMING_PROBE": "3s", "TIMING_SURVEY": "6s", // so much that nothing but what hangs goes unseen
 		},
 		Log: slog.New(slog.DiscardHandler),
 	})

@@ -125,7 +125,11 @@ func (e *Engine) look(ctx context.Context, op dr.Operation) dr.Answer {
 func (e *Engine) verify(ctx context.Context, op dr.Operation) dr.Answer {
 	leg := op.Leg()
 	if leg.Verb == dr.VerbRestore {
-		return e.verifyRestore(ctx, leg.ResourceID)
+		a := e.verifyRestore(ctx, leg.ResourceID)
+		if a.Verdict == dr.OK {
+			a.Note = e.meanwhile(ctx, op)
+		}
+		return a
 	}
 	blob, err := e.Vault.Head(ctx, leg.Storage, op.PointID())
 	if err != nil {
@@ -138,5 +142,5 @@ func (e *Engine) verify(ctx context.Context, op dr.Operation) dr.Answer {
 	case blob.Bytes == 0:
 		return dr.Answer{Verdict: dr.No, Error: dr.Failure("BackupBlobEmpty", "ARM called the backup finished, but the blob "+where+" is empty")}
 	}
-	return dr.Answer{Verdict: dr.OK, Blob: blob, Service: e.ARM.Service(ctx, leg.ResourceID).Service}
+	return dr.Answer{Verdict: dr.OK, Blob: blob, Changed: e.changedSince(ctx, leg.Service, leg.PostedAt), Service: e.ARM.Service(ctx, leg.ResourceID).Service}
 }

@@ -35,9 +35,9 @@ const unknownState = "unknown"
 
 // Busy looks at the lock of an instance and at the instance itself. The cost does not depend on what is in flight or was. ErrUnknownService.
 func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
-	m, ok := e.Fleet.member(service)
+	m, ok := e.fleet().member(service)
 	if !ok {
-		return Busy{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.members())
+		return Busy{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.fleet().members())
 	}
 	b := Busy{Service: m.Name, State: unknownState}
 	state, err := e.Store.Service(ctx, m.Name)
@@ -54,7 +54,7 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 	if state.Hold.Keeps(now) {
 		b.Hold = state.Hold
 	}
-	if _, listed := e.Fleet.service(m.Name); listed {
+	if _, listed := e.fleet().service(m.Name); listed {
 		due := m.plan.Schedule.Next(now)
 		b.NextBackup, _ = dr.Begin(due, e.offset(m.plan, m.Name), m.plan.NotDuring, b.Hold.Until, m.plan.Schedule.Next(due))
 	}

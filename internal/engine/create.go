@@ -13,9 +13,9 @@ import (
 // ErrKeyReused; after any other error the caller does not know whether it was accepted, and a key makes asking again safe.
 func (e *Engine) Backup(ctx context.Context, r Request) (dr.Operation, error) {
 	now := e.Now()
-	m, ok := e.Fleet.member(r.Service)
+	m, ok := e.fleet().member(r.Service)
 	if !ok {
-		return dr.Operation{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.Fleet.names())
+		return dr.Operation{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.fleet().names())
 	}
 	if m.drilled {
 		return dr.Operation{}, &Invalid{Field: "service", Detail: fmt.Sprintf("%s is a drill instance: a backup of it would be of whatever was drilled last", m.Name)}

@@ -13,7 +13,7 @@ import (
 	"apim-dr/internal/trace"
 )
 
-// Engine is the product without its edges. All fields must be set.
+// Engine is the product without its edges. All fields but Tags must be set.
 type Engine struct {
 	Store    Store
 	Vault    Vault
@@ -21,7 +21,9 @@ type Engine struct {
 	Gateways Gateways
 	Bus      Bus
 	Fleet    Fleet
-	Timing   dr.Timing
+	// Tags adds the services that have the tag of a plan; nil: the fleet is all there is.
+	Tags   *Tags
+	Timing dr.Timing
 	// APIVersion is the ARM api-version in use, held against what a service accepts.
 	APIVersion string
 	Now        func() time.Time

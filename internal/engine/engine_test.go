@@ -48,14 +48,14 @@ func TestABackupRunsToItsEvent(t *testing.T) {
 		t.Fatalf("%s, %d POSTs, %d events, service %s", op.Outcome, len(w.posts), len(w.events[op.ID]), op.Service)
 	}
 	e := w.events[op.ID][0]
-	if e.Type != "apimdr.backup.succeeded" || e.Data.RecoveryPoints[0].State != dr.Good || e.Data.RecoveryPoints[0].Bytes != 6 {
+	if e.Type != "apimdr.backup.succeeded" || e.Result().RecoveryPoints[0].State != dr.Good || e.Result().RecoveryPoints[0].Bytes != 6 {
 		t.Errorf("event %+v", e)
 	}
 	s, err := w.store.Service(t.Context(), "contoso-eu")
-	if err != nil || s.NewestGood.ID != e.Data.RecoveryPoints[0].ID {
+	if err != nil || s.NewestGood.ID != e.Result().RecoveryPoints[0].ID {
 		t.Errorf("newest good %+v, %v", s.NewestGood, err)
 	}
-	sidecar := e.Data.RecoveryPoints[0].ID + ".apimdr.json"
+	sidecar := e.Result().RecoveryPoints[0].ID + ".apimdr.json"
 	if !slices.Contains(w.store.Backups(nightly).Names(), sidecar) {
 		t.Errorf("no %s beside the blob: %v", sidecar, w.store.Backups(nightly).Names())
 	}
@@ -265,7 +265,7 @@ func TestARMsErrorReachesRecordAndEventWhole(t *testing.T) {
 	w.run(time.Hour)
 	w.mustHold(1)
 	op := w.only()
-	if op.Outcome != dr.Failed || *op.Error != *reason || *w.events[op.ID][0].Data.Error != *reason {
+	if op.Outcome != dr.Failed || *op.Error != *reason || *w.events[op.ID][0].Result().Error != *reason {
 		t.Errorf("%s %+v", op.Outcome, op.Error)
 	}
 	if s, err := w.store.Service(t.Context(), "contoso-eu"); err != nil || s.NewestGood.ID != "" || s.LastOutcome.Outcome != dr.Failed {
@@ -325,7 +325,7 @@ func TestPollsThatAreRefusedEndUnknownAndNeverSucceeded(t *testing.T) {
 	if op.Outcome != dr.Unknown || !strings.Contains(fmt.Sprint(op.Evidence), "AuthorizationFailed") || !strings.Contains(fmt.Sprint(op.Evidence), "6 bytes") {
 		t.Errorf("%s %+v", op.Outcome, op.Evidence)
 	}
-	if p := w.events[op.ID][0].Data.RecoveryPoints; len(p) != 1 || p[0].State != dr.Unverified {
+	if p := w.events[op.ID][0].Result().RecoveryPoints; len(p) != 1 || p[0].State != dr.Unverified {
 		t.Errorf("recovery points %+v", p)
 	}
 }

@@ -22,6 +22,9 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	if err := e.remember(ctx, op); err != nil {
 		return err
 	}
+	if err := e.settleChanges(ctx, op); err != nil {
+		return err
+	}
 	err := e.Store.Unlock(ctx, op.Service, op.ID)
 	if illegible(err) {
 		e.Log.ErrorContext(ctx, "the lock of the service cannot be read and stays: delete it once no operation is at work on the service", "error", err)
@@ -79,7 +82,7 @@ func (e *Engine) followUp(ctx context.Context, op dr.Operation) error {
 		if p.State != dr.Good || p.Safety {
 			continue
 		}
-		for _, c := range e.Fleet.couplesWith(p.Service) {
+		for _, c := range e.fleet().couplesWith(p.Service) {
 			k, err := e.known(ctx, c)
 			switch {
 			case illegible(err):
@@ -102,7 +105,7 @@ func (e *Engine) sync(ctx context.Context, c couple, k known, p dr.RecoveryPoint
 	}
 	target, _ := c.partner(p.Service)
 	d := draft{
-		intent: dr.Intent{Kind: dr.KindRestore, Source: e.Fleet.named(p.Service), Target: target, Point: dr.Latest, Auto: true},
+		intent: dr.Intent{Kind: dr.KindRestore, Source: e.fleet().named(p.Service), Target: target, Point: dr.Latest, Auto: true},
 		role:   dr.Follow, couple: c,
 	}
 	now := e.Now()

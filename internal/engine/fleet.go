@@ -17,6 +17,8 @@ type Fleet struct {
 	Places []dr.Place
 	// Drills is when drills run; the zero Schedule: only when asked for.
 	Drills dr.Schedule
+	// Prunes is when recovery points are let go; the zero Schedule: never.
+	Prunes dr.Schedule
 }
 
 // Plan says when and where to its services are backed up.
@@ -30,6 +32,7 @@ type Plan struct {
 	Proven   time.Duration // the last good drill is to be younger
 	// NotDuring are times in which no scheduled backup and no warm sync of its services begins.
 	NotDuring []dr.Window
+	Retention dr.Retention
 }
 
 // Storage is an account for backups, and how API Management reaches it.

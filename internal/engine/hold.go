@@ -48,9 +48,9 @@ func (e *Engine) Release(ctx context.Context, service, by, reason string) (dr.He
 }
 
 func (e *Engine) setHold(ctx context.Context, service string, h dr.Hold) (Holding, error) {
-	m, ok := e.Fleet.member(service)
+	m, ok := e.fleet().member(service)
 	if !ok {
-		return Holding{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.Fleet.members())
+		return Holding{}, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, service, e.fleet().members())
 	}
 	done := Holding{Held: dr.Held{Service: m.Name, Hold: h}}
 	err := e.Store.MergeService(ctx, m.Name, func(s dr.ServiceState) (dr.ServiceState, bool) {
@@ -94,7 +94,7 @@ func (e *Engine) windows(op dr.Operation) []dr.Window {
 	if op.Kind == dr.KindDrill {
 		return nil
 	}
-	m, _ := e.Fleet.member(cmp.Or(op.Source(), op.Service))
+	m, _ := e.fleet().member(cmp.Or(op.Source(), op.Service))
 	return m.plan.NotDuring
 }
 

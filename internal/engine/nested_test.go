@@ -40,12 +40,14 @@ func TestInvocationsInsideInvocations(t *testing.T) {
 		}
 		depth, kills := 0, seed%2 == 0
 		w.intrude = func() (kill bool) {
+			w.arm.Lock()
 			if state := &w.services["contoso-eu"].view.State; *state == "Updating" {
 				*state = "Succeeded"
 			} else if busy > 0 && rnd.IntN(20) == 0 {
 				busy--
 				*state = "Updating"
 			}
+			w.arm.Unlock()
 			if kills && rnd.IntN(60) == 0 {
 				return true
 			}

@@ -3,4 +3,7 @@
 package engine_test
 
 // walks is how many random walks a test takes, at least.
-const walks = 150
+const (
+	walks        = 150
+	raceDetector = false
+)

@@ -91,7 +91,7 @@ func (e *Engine) ended(ctx context.Context, id string) (*dr.Operation, error) {
 // those that cannot be read are left out.
 func (e *Engine) active(ctx context.Context, s Service) (active dr.Instance, pairs []dr.PairView, err error) {
 	active = s.instance()
-	for _, c := range e.Fleet.couplesWith(s.Name) {
+	for _, c := range e.fleet().couplesWith(s.Name) {
 		k, err := e.known(ctx, c)
 		if illegible(err) {
 			e.Log.ErrorContext(ctx, "the record of a pair cannot be read", "pair", c.name(), "error", err)
@@ -102,7 +102,7 @@ func (e *Engine) active(ctx context.Context, s Service) (active dr.Instance, pai
 		}
 		pairs = append(pairs, dr.PairView{Pair: k.Pair, Warm: c.warm})
 		if !k.IsActive(s.Name) && active.Is(s.Name) {
-			active = e.Fleet.named(k.Active)
+			active = e.fleet().named(k.Active)
 		}
 	}
 	return active, pairs, nil
@@ -116,7 +116,7 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 	if op.Recovery == nil || op.Recovery.Role == "" {
 		return dr.Answer{Verdict: dr.OK}, nil
 	}
-	c, ok := e.Fleet.couple(op.Source(), op.Service)
+	c, ok := e.fleet().couple(op.Source(), op.Service)
 	if !ok {
 		return dr.Answer{Verdict: dr.No, Error: dr.Failure("NotAPair", fmt.Sprintf("%s and %s are no longer a pair of the fleet", op.Source(), op.Service))}, nil
 	}
@@ -151,7 +151,7 @@ func (e *Engine) admit(ctx context.Context, op dr.Operation) (dr.Answer, error) 
 // displaced tells whether another instance has taken over from the source in another of its pairs, or is about to: what the source holds is no longer what
 // serves production. OK: none has; No; Later: that cannot be seen now, or a rival that has noted itself as well will give way.
 func (e *Engine) displaced(ctx context.Context, op dr.Operation, but couple) (dr.Answer, error) {
-	for _, c := range e.Fleet.couplesWith(op.Source()) {
+	for _, c := range e.fleet().couplesWith(op.Source()) {
 		if c.name() == but.name() {
 			continue
 		}
@@ -186,7 +186,7 @@ func (e *Engine) admitted(ctx context.Context, id string) bool {
 // afterInPairs merges the outcome into the pairs that the overwritten instance belongs to.
 func (e *Engine) afterInPairs(ctx context.Context, op dr.Operation) error {
 	var errs []error
-	for _, c := range e.Fleet.couplesWith(op.Service) {
+	for _, c := range e.fleet().couplesWith(op.Service) {
 		err := e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
 			was := p
 			merged, _ := c.recorded(p).After(op)
@@ -209,7 +209,7 @@ func (e *Engine) keepRoles(ctx context.Context, op dr.Operation) error {
 	if op.Recovery == nil || op.Recovery.Role != dr.Switch {
 		return nil
 	}
-	c, ok := e.Fleet.couple(op.Source(), op.Service)
+	c, ok := e.fleet().couple(op.Source(), op.Service)
 	if !ok {
 		return nil
 	}

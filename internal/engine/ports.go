@@ -16,6 +16,9 @@ var (
 	ErrUnreadable = errors.New("the record cannot be read") // not JSON, or not of its shape
 	ErrNewer      = errors.New("the record was written by a newer version")
 	ErrDeleting   = errors.New("the recovery point is being deleted")
+	ErrInUse      = errors.New("the recovery point is in use")
+	ErrNoPoint    = errors.New("no such recovery point")
+	ErrImmutable  = errors.New("the container's immutability policy keeps the blob")
 	ErrCursor     = errors.New("the listing cannot be continued from there: begin it again")
 )
 
@@ -72,6 +75,16 @@ type Store interface {
 	Pin(ctx context.Context, service, id, operation string) error
 	// Unpin takes that back; no error when it was not so, or there is no record.
 	Unpin(ctx context.Context, service, id, operation string) error
+	// MarkChanged notes that the configuration was changed while a recovery point was made; ErrNotFound.
+	MarkChanged(ctx context.Context, service, id string) error
+	// Condemn puts a recovery point that no operation uses, but perhaps some of done, into the state deleting; ErrInUse, ErrNotFound.
+	Condemn(ctx context.Context, service, id string, done []string) error
+	// Reprieve takes that back: storage keeps the blob, for the reason told. No error when there is no record.
+	Reprieve(ctx context.Context, service, id, why string) error
+	// Forget deletes the record of a recovery point in the state deleting; ErrConflict in another. No error when there is none.
+	Forget(ctx context.Context, service, id string) error
+	// Catalogued lists the services that have recovery points, as their records name them. The cost is that of all recovery points.
+	Catalogued(ctx context.Context) ([]string, error)
 	// Service tells what is remembered of a service; ErrNotFound when nothing is, ErrUnreadable, ErrNewer.
 	Service(ctx context.Context, service string) (dr.ServiceState, error)
 	// Pair reads the record of a pair (dr.PairName); ErrNotFound, ErrUnreadable, ErrNewer.
@@ -81,6 +94,18 @@ type Store interface {
 	MergePair(ctx context.Context, name string, merge func(dr.Pair) (dr.Pair, bool)) error
 	// MergeService reads, merges and writes what is remembered of a service, again on a conflict. It writes only what merge changes.
 	MergeService(ctx context.Context, service string, merge func(dr.ServiceState) (dr.ServiceState, bool)) error
+
+	// Pending reads what is remembered of the changes of a service; ErrNotFound when nothing is, ErrUnreadable, ErrNewer.
+	Pending(ctx context.Context, service string) (dr.Pending, error)
+	// MergePending reads, merges and writes it, again on a conflict; what is Empty is removed. It writes only what merge changes.
+	MergePending(ctx context.Context, service string, merge func(dr.Pending) (dr.Pending, bool)) error
+	// Pendings lists the services of which something is remembered. The cost is that of those.
+	Pendings(ctx context.Context) ([]string, error)
+
+	// Discovery reads what was found by its tag; ErrNotFound when nobody has looked, ErrUnreadable, ErrNewer.
+	Discovery(ctx context.Context) (dr.Discovery, error)
+	// MergeDiscovery reads, merges and writes it, again on a conflict.
+	MergeDiscovery(ctx context.Context, merge func(dr.Discovery) dr.Discovery) error
 
 	// Remember keeps what an Idempotency-Key (hashed by the caller) stands for and returns what is kept: claim, or an earlier one.
 	Remember(ctx context.Context, keyHash string, claim Claim) (Claim, error)
@@ -113,6 +138,8 @@ type Vault interface {
 	Head(ctx context.Context, s dr.Storage, blob string) (dr.BlobView, error)
 	// Exists tells whether the container is there.
 	Exists(ctx context.Context, s dr.Storage) (bool, error)
+	// Remove deletes a backup blob and then the copy of its recovery point beside it; ErrImmutable. No error when they, or their container, are gone.
+	Remove(ctx context.Context, s dr.Storage, blob string) error
 	// Beside reads the copies of recovery points that lie beside the backups of a container, and hands each to got until that fails; what cannot be
 	// read is told to bad.
 	Beside(ctx context.Context, s dr.Storage, got func(dr.RecoveryPoint) error, bad func(blob string, why error)) error
@@ -132,6 +159,8 @@ type ARM interface {
 	Group(ctx context.Context, resourceID string) dr.Answer
 	// Deleted tells whether an instance that is not there was soft-deleted and can be brought back.
 	Deleted(ctx context.Context, resourceID string) dr.Known
+	// Tagged lists the instances of a subscription that have the tag dr.PlanTag; an error: not all of them could be seen.
+	Tagged(ctx context.Context, subscription string) ([]dr.Tagged, *dr.Error)
 	// Workspaces counts the workspaces of an instance; -1 when that cannot be seen.
 	Workspaces(ctx context.Context, resourceID string) int
 	// Start POSTs a leg once, for the recovery point named point: Still with Location; Later; No; Lost. It returns before ctx ends.

@@ -17,12 +17,12 @@ type RearmRequest struct {
 // Rearm takes a person's word for which instance of a service's pair serves production. Unless it shall stay suspended, the warm standby is kept up to
 // date again: the other one of the pair will be overwritten. It returns the pairs it changed. ErrUnknownService, *Invalid, *Refusal.
 func (e *Engine) Rearm(ctx context.Context, r RearmRequest) ([]dr.Pair, error) {
-	couples := e.Fleet.couplesWith(r.Service)
+	couples := e.fleet().couplesWith(r.Service)
 	if len(couples) == 0 {
-		if _, ok := e.Fleet.member(r.Service); ok {
+		if _, ok := e.fleet().member(r.Service); ok {
 			return nil, &Invalid{Field: "name", Detail: fmt.Sprintf("%s belongs to no pair: it has no secondaries and is nobody's", r.Service)}
 		}
-		return nil, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.Fleet.names())
+		return nil, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.fleet().names())
 	}
 	var done []dr.Pair
 	for _, c := range couples {
@@ -49,7 +49,7 @@ func (e *Engine) rearm(ctx context.Context, c couple, r dr.Rearm) (dr.Pair, erro
 	}
 	var refusal *dr.Error
 	var next dr.Pair
-	r.Active = e.Fleet.named(r.Active).Name // as the fleet writes it
+	r.Active = e.fleet().named(r.Active).Name // as the fleet writes it
 	now := e.Now()
 	err = e.Store.MergePair(ctx, c.name(), func(p dr.Pair) (dr.Pair, bool) {
 		next, refusal = k.latest(c.recorded(p)).Rearm(r, now)

@@ -35,7 +35,7 @@ func (e *Engine) Rebuild(ctx context.Context, s dr.Storage, services ...string) 
 	}
 	for _, p := range pairs {
 		names := p.Members()
-		c, ok := e.Fleet.couple(names[0], names[1])
+		c, ok := e.fleet().couple(names[0], names[1])
 		if !ok { // of a fleet of before
 			continue
 		}
@@ -82,7 +82,7 @@ func (e *Engine) rebuildPoints(ctx context.Context, s dr.Storage, services []str
 		case err != nil:
 		case why != nil:
 			r.bad(p.ID, why)
-		case !e.Fleet.keeps(p.Service, s):
+		case !e.fleet().keeps(p.Service, s):
 			r.Points++
 			r.bad(p.ID, fmt.Errorf("recorded, but not taken for the newest of %s, whose backups the fleet keeps elsewhere", p.Service))
 		default:

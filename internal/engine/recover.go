@@ -104,9 +104,9 @@ func (e *Engine) drafts(ctx context.Context, r RecoverRequest) ([]draft, error) 
 	if i.MaxWait == 0 {
 		i.MaxWait = dr.Duration(e.Timing.MaxWait)
 	}
-	m, ok := e.Fleet.member(r.Service)
+	m, ok := e.fleet().member(r.Service)
 	if !ok {
-		return nil, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.Fleet.names())
+		return nil, fmt.Errorf("%w: %q; it has %s", ErrUnknownService, r.Service, e.fleet().names())
 	}
 	return draftsOf[r.Kind](ctx, e, r, i, m)
 }
@@ -116,12 +116,12 @@ var draftsOf = map[dr.Kind]func(context.Context, *Engine, RecoverRequest, dr.Int
 	dr.KindRestore: func(_ context.Context, e *Engine, r RecoverRequest, i dr.Intent, target member) ([]draft, error) {
 		i.Source, i.Target = target.Instance, target.Instance
 		if r.From != "" {
-			i.Source = e.Fleet.named(r.From)
+			i.Source = e.fleet().named(r.From)
 		}
 		return []draft{{intent: i, needs: true}}, nil
 	},
 	dr.KindDrill: func(ctx context.Context, e *Engine, r RecoverRequest, i dr.Intent, source member) ([]draft, error) {
-		s, ok := e.Fleet.service(source.Name)
+		s, ok := e.fleet().service(source.Name)
 		if !ok || s.Drill == nil {
 			return nil, &Invalid{Field: "service", Detail: fmt.Sprintf("%s has no drillInstance in the fleet: a drill overwrites one that serves nothing else", source.Name)}
 		}
@@ -223,8 +223,8 @@ func (e *Engine) choose(ctx context.Context, drafts []draft, confirm string) (dr
 // newRecovery is the operation that carries out a draft.
 func (e *Engine) newRecovery(id string, d draft, trigger dr.Trigger, r Request, now time.Time) dr.Operation {
 	i := d.intent
-	source, _ := e.Fleet.member(i.Source.Name)
-	target, _ := e.Fleet.member(i.Target.Name)
+	source, _ := e.fleet().member(i.Source.Name)
+	target, _ := e.fleet().member(i.Target.Name)
 	within := max(source.plan.Within, target.plan.Within)
 	op := dr.Operation{
 		V: dr.Version, Rev: 1, Writer: e.Nonce(), ID: id, Kind: i.Kind, Service: i.Target.Name, Plan: target.plan.Name, Trigger: trigger,

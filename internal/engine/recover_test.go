@@ -113,11 +113,11 @@ func TestAFailoverRestoresTheNewestGoodPointAndSwitchesRoles(t *testing.T) {
 		t.Fatalf("%s %v, restored %v", op.Outcome, op.Error, w.restores)
 	}
 	e := w.events[op.ID][0]
-	rto := time.Duration(e.Data.Recovery.RTOSeconds) * time.Second
-	if rto < w.takes || rto > w.takes+time.Minute || e.Data.Recovery.RPOSeconds != called.Sub(p.CreatedAt).Seconds() {
-		t.Errorf("RTO %s, RPO %v s", rto, e.Data.Recovery.RPOSeconds)
+	rto := time.Duration(e.Result().Recovery.RTOSeconds) * time.Second
+	if rto < w.takes || rto > w.takes+time.Minute || e.Result().Recovery.RPOSeconds != called.Sub(p.CreatedAt).Seconds() {
+		t.Errorf("RTO %s, RPO %v s", rto, e.Result().Recovery.RPOSeconds)
 	}
-	if len(e.Data.Recovery.NextSteps) == 0 || len(e.Data.Recovery.Gateways) != 1 || e.Data.RequestedBy != "ann" || e.Data.Reason != "region down" || e.Data.Ticket != "INC-1" {
+	if len(e.Result().Recovery.NextSteps) == 0 || len(e.Result().Recovery.Gateways) != 1 || e.Result().RequestedBy != "ann" || e.Result().Reason != "region down" || e.Result().Ticket != "INC-1" {
 		t.Errorf("event %+v", e.Data)
 	}
 	pair := w.thePair()
@@ -524,7 +524,7 @@ func TestAFinalBackupIsRestored(t *testing.T) {
 		if op.Outcome != dr.Succeeded || len(w.restores) != 1 || w.services["contoso-us"].holds == first.ID || len(w.posts) != 2 {
 			t.Errorf("%s: %s %v, restored %v, backups %v", mode, op.Outcome, op.Error, w.restores, w.posts)
 		}
-		if r := w.events[op.ID][0].Data.Recovery; r.RPOSeconds != 0 {
+		if r := w.events[op.ID][0].Result().Recovery; r.RPOSeconds != 0 {
 			t.Errorf("%s: data are %v s old", mode, r.RPOSeconds)
 		}
 		if final := w.operation(op.Recovery.Final.Operation); final.RequestedBy != "ann" || final.Ticket != "INC-1" {
@@ -617,7 +617,7 @@ func TestAFailoverFollowsARestoreOfTheSamePoint(t *testing.T) {
 		if op.Outcome != dr.Succeeded || len(w.restores) != want || w.overlaps > 0 {
 			t.Errorf("%s: %s %v, restores %v", name, op.Outcome, op.Error, w.restores)
 		}
-		if adopted := w.events[op.ID][0].Data.Recovery.Adopted; (adopted == "") != fails {
+		if adopted := w.events[op.ID][0].Result().Recovery.Adopted; (adopted == "") != fails {
 			t.Errorf("%s: adopted %q", name, adopted)
 		}
 		w.run(2 * time.Hour)

@@ -63,7 +63,7 @@ func (e *Engine) superseded(ctx context.Context, op dr.Operation, point *dr.Reco
 	if op.Recovery.Role != dr.Follow || point == nil {
 		return nil
 	}
-	c, _ := e.Fleet.couple(op.Source(), op.Service)
+	c, _ := e.fleet().couple(op.Source(), op.Service)
 	p, err := e.known(ctx, c)
 	if err != nil || p.Standby.ID == "" || p.Standby.CreatedAt.Before(point.CreatedAt) {
 		return nil
@@ -96,7 +96,7 @@ func (e *Engine) verifyRestore(ctx context.Context, resourceID string) dr.Answer
 // failover never waits for that.
 func (e *Engine) await(ctx context.Context, op dr.Operation) dr.Answer {
 	r := op.Recovery
-	m, ok := e.Fleet.member(r.Intent.Source.Name)
+	m, ok := e.fleet().member(r.Intent.Source.Name)
 	if !ok {
 		return dr.Answer{Verdict: dr.No, Error: dr.Failure("UnknownService", r.Intent.Source.Name+" is no longer in the fleet")}
 	}

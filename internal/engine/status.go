@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"apim-dr/internal/dr"
 	"apim-dr/internal/trace"
@@ -13,45 +14,94 @@ import (
 type Status struct {
 	Places   []dr.Place   `json:"stamp"` // where this stamp's parts lie
 	Services []dr.Posture `json:"services"`
+	// Discovery is what the last look for tagged services came to; nil: nobody looks for any.
+	Discovery *Discovered `json:"discovery,omitempty"`
+}
+
+// Discovered is what a caller is told of a dr.Discovery: those that were found are among the services.
+type Discovered struct {
+	At     time.Time  `json:"at"`
+	Found  []string   `json:"found"`
+	Gone   []dr.Gone  `json:"gone,omitempty"`
+	Faults []dr.Fault `json:"faults,omitempty"`
 }
 
 // Status reads what is remembered of each service and its pairs. The cost grows with the fleet, not with history.
 func (e *Engine) Status(ctx context.Context) (Status, error) {
-	s := Status{Places: e.Fleet.Places, Services: make([]dr.Posture, len(e.Fleet.Services))}
-	at := make([]int, len(e.Fleet.Services))
+	fleet := e.fleet()
+	s := Status{Places: fleet.Places, Services: make([]dr.Posture, len(fleet.Services)), Discovery: e.discovered()}
+	at := make([]int, len(fleet.Services))
 	for i := range at {
 		at[i] = i
 	}
 	_ = each(at, func(i int) error {
-		s.Services[i] = e.posture(ctx, e.Fleet.Services[i])
+		s.Services[i] = e.posture(ctx, fleet.Services[i])
 		return nil
 	})
 	return s, ctx.Err()
 }
 
-// TellUnprotected logs each service that is not protected, with the reasons: an alert looks for these lines (infra/alerts.json).
-func (e *Engine) TellUnprotected(ctx context.Context) error {
-	s, err := e.Status(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range s.Services {
-		if !p.Protected {
+// Guard looks at each service once: what is not protected is logged (an alert looks for these lines, infra/alerts.json), and an event tells once that the
+// newest good recovery point has become older than the RPO, and once that a newer one is there. One failure does not hide the others.
+func (e *Engine) Guard(ctx context.Context) error {
+	return each(e.fleet().Services, func(s Service) error {
+		g := e.guard(ctx, s)
+		now := e.Now()
+		if p := dr.Assess(g, now); !p.Protected {
 			e.Log.WarnContext(ctx, "not protected", trace.KeyService, p.Service, "why", p.Why)
 		}
-	}
-	return nil
+		return e.watchRPO(ctx, g, now)
+	})
 }
 
-// posture judges one service. What cannot be read is its reason not to count as protected: it must not hide the others.
+// watchRPO saves what it has seen before it tells it: a kill in between is told by the next pass.
+func (e *Engine) watchRPO(ctx context.Context, g dr.Guard, now time.Time) error {
+	name := g.Service.Name
+	w, changed := g.Watched.Next(g, now)
+	if changed {
+		err := e.Store.MergeService(ctx, name, func(s dr.ServiceState) (dr.ServiceState, bool) {
+			if s.RPO != g.Watched { // another pass was here
+				w = s.RPO
+				return s, false
+			}
+			s.RPO = w
+			return s, true
+		})
+		if illegible(err) {
+			return nil // that has been told
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if w.State == "" || w.Told {
+		return nil
+	}
+	e.Log.WarnContext(ctx, "rpo "+w.State, trace.KeyService, name, "since", w.Since, "rpo", time.Duration(w.RPO))
+	if err := e.Bus.Publish(ctx, w.Event(g.Service, g.Plan)); err != nil {
+		return err
+	}
+	return e.Store.MergeService(ctx, name, func(s dr.ServiceState) (dr.ServiceState, bool) {
+		told := s.RPO == w
+		s.RPO.Told = s.RPO.Told || told
+		return s, told
+	})
+}
+
+// posture judges one service.
 func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
-	plan, _ := e.Fleet.plan(s.Plan)
+	return dr.Assess(e.guard(ctx, s), e.Now())
+}
+
+// guard reads what a service is judged by. What cannot be read is its reason not to count as protected: it must not hide the others.
+func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
+	plan, _ := e.fleet().plan(s.Plan)
 	now := e.Now()
 	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
-	g.Places = append(append(g.Places, e.Fleet.Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
+	g.Places = append(append(g.Places, e.fleet().Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
 	states := map[string]dr.ServiceState{}
 	var err error
-	around := e.Fleet.Around(s.Name)
+	around := e.fleet().Around(s.Name)
 	if s.Drill != nil {
 		around = append(around, s.Drill.Name)
 	}
@@ -63,6 +113,7 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 			g.Holds = append(g.Holds, dr.Held{Service: name, Hold: h})
 		}
 	}
+	g.Watched = states[s.Name].RPO
 	if err == nil {
 		g.Active, g.Pairs, err = e.active(ctx, s)
 		g.State = states[g.Active.Name]
@@ -74,7 +125,7 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 		e.Log.WarnContext(ctx, "the state of a service could not be read", "about", s.Name, "error", err)
 		g.Unread = err.Error()
 	}
-	return dr.Assess(g, now)
+	return g
 }
 
 func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, error) {
@@ -88,12 +139,36 @@ func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, 
 	return s, err
 }
 
+// RecoveryPoint finds one by its id alone; ErrNoPoint.
+func (e *Engine) RecoveryPoint(ctx context.Context, id string) (dr.RecoveryPoint, error) {
+	if !dr.ValidPointID(id) {
+		return dr.RecoveryPoint{}, fmt.Errorf("%w: %q is not the id of one", ErrNoPoint, id)
+	}
+	op, _, err := e.Store.Operation(ctx, dr.MadeBy(id))
+	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+		return dr.RecoveryPoint{}, err
+	}
+	services := []string{op.Service}
+	if err != nil { // as after a rebuild of the catalog
+		if services, err = e.Store.Catalogued(ctx); err != nil {
+			return dr.RecoveryPoint{}, err
+		}
+	}
+	for _, service := range services {
+		p, err := e.Store.Point(ctx, service, id)
+		if !errors.Is(err, ErrNotFound) {
+			return p, err
+		}
+	}
+	return dr.RecoveryPoint{}, fmt.Errorf("%w: %s", ErrNoPoint, id)
+}
+
 // RecoveryPoints lists the recovery points of a service, the newest first. A service that has left the fleet may still have some; ErrUnknownService for one
 // that has none.
 func (e *Engine) RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error) {
 	points, err := e.Store.Points(ctx, service)
-	if _, ok := e.Fleet.member(service); err == nil && len(points) == 0 && !ok { // a misspelt name must not read as "no backups"
-		return nil, fmt.Errorf("%w: %q, and it has no recovery points; the fleet has %s", ErrUnknownService, service, e.Fleet.names())
+	if _, ok := e.fleet().member(service); err == nil && len(points) == 0 && !ok { // a misspelt name must not read as "no backups"
+		return nil, fmt.Errorf("%w: %q, and it has no recovery points; the fleet has %s", ErrUnknownService, service, e.fleet().names())
 	}
 	return points, err
 }

@@ -103,7 +103,7 @@ func (e *Engine) survey(ctx context.Context, i dr.Intent, point *dr.RecoveryPoin
 	wg.Go(func() { f.Pairs, f.Unread = e.rolesAround(ctx, i) })
 	wg.Go(func() { f.Holder = e.holder(ctx, i.Target.Name) })
 	if point != nil {
-		f.Access = e.Fleet.access(point.Storage.Account)
+		f.Access = e.fleet().access(point.Storage.Account)
 		wg.Go(func() { e.lookAtBlob(ctx, *point, &f) })
 	}
 	wg.Wait()
@@ -138,7 +138,7 @@ func (e *Engine) lookAtBlob(ctx context.Context, p dr.RecoveryPoint, f *dr.Facts
 func (e *Engine) rolesAround(ctx context.Context, i dr.Intent) (pairs []dr.Pair, unread []string) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Probe)
 	defer cancel()
-	for _, c := range e.Fleet.couplesWith(i.Source.Name, i.Target.Name) {
+	for _, c := range e.fleet().couplesWith(i.Source.Name, i.Target.Name) {
 		k, err := e.known(ctx, c)
 		if err != nil {
 			e.Log.WarnContext(ctx, "the record of a pair could not be read", "pair", c.name(), "error", err)

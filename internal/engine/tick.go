@@ -12,17 +12,18 @@ import (
 	"time"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/trace"
 )
 
 // drills is the name of the job that drills come from. No plan can have it.
 const drills = "~drills"
 
-// job is what a tick carries out: the backups of a plan, or the drills.
+// job is what a tick carries out: the backups of a plan, the drills, or the pruning.
 type job struct {
-	kind     dr.Kind
+	kind     dr.Kind // of its operations, and of the timer that sends its ticks; "": the watchdog alone does
 	name     string
 	schedule dr.Schedule
-	// work lists the operations of a tick. What could not be found out is an error beside those that could.
+	// work lists the operations of a tick; the pruning has none, and sends messages. What could not be found out is an error beside those that could.
 	work func(ctx context.Context, r Request, tick, now time.Time) ([]turn, error)
 }
 
@@ -34,13 +35,16 @@ type turn struct {
 
 func (e *Engine) jobs() []job {
 	var list []job
-	for _, p := range e.Fleet.Plans {
+	for _, p := range e.fleet().Plans {
 		list = append(list, job{kind: dr.KindBackup, name: p.Name, schedule: p.Schedule, work: func(ctx context.Context, r Request, tick, now time.Time) ([]turn, error) {
 			return e.backups(ctx, p, r, tick, now)
 		}})
 	}
-	if e.Fleet.Drills.String() != "" && slices.ContainsFunc(e.Fleet.Services, func(s Service) bool { return s.Drill != nil }) {
-		list = append(list, job{kind: dr.KindDrill, name: drills, schedule: e.Fleet.Drills, work: e.drills})
+	if e.fleet().Drills.String() != "" && slices.ContainsFunc(e.fleet().Services, func(s Service) bool { return s.Drill != nil }) {
+		list = append(list, job{kind: dr.KindDrill, name: drills, schedule: e.fleet().Drills, work: e.drills})
+	}
+	if e.fleet().Prunes.String() != "" {
+		list = append(list, job{name: prunes, schedule: e.fleet().Prunes, work: e.pruning})
 	}
 	return list
 }
@@ -61,16 +65,16 @@ func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.
 func (e *Engine) serving(ctx context.Context, p Plan) ([]dr.Instance, error) {
 	var instances []dr.Instance
 	standbys := map[string]couple{} // of the plan's services, where they are none themselves
-	for _, s := range e.Fleet.Services {
+	for _, s := range e.fleet().Services {
 		if s.Plan != p.Name {
 			continue
 		}
 		instances = append(instances, s.instance())
 		for _, sec := range s.Secondaries {
-			if _, listed := e.Fleet.service(sec.Name); listed {
+			if _, listed := e.fleet().service(sec.Name); listed {
 				continue
 			}
-			if c, ok := e.Fleet.couple(s.Name, sec.Name); ok {
+			if c, ok := e.fleet().couple(s.Name, sec.Name); ok {
 				standbys[c.name()] = c
 			}
 		}
@@ -130,7 +134,7 @@ func (e *Engine) drills(ctx context.Context, r Request, tick, now time.Time) ([]
 	var drilled []Service
 	offsets := map[string]time.Duration{} // of the service
 	before := map[string]int{}            // drills on the instance
-	for _, s := range e.Fleet.Services {
+	for _, s := range e.fleet().Services {
 		if s.Drill != nil {
 			at := strings.ToLower(s.Drill.Name)
 			offsets[s.Name] = time.Duration(before[at]) * drillPause
@@ -144,7 +148,7 @@ func (e *Engine) drills(ctx context.Context, r Request, tick, now time.Time) ([]
 			return turn{}, false, fmt.Errorf("service %s: %w", s.Name, err)
 		}
 		op := e.newRecovery(dr.TickID(dr.KindDrill, drills, s.Name, tick), d, dr.TriggerTimer, r, now)
-		return e.turn(ctx, op, offsets[s.Name], e.Fleet.Drills.Next(tick))
+		return e.turn(ctx, op, offsets[s.Name], e.fleet().Drills.Next(tick))
 	})
 }
 
@@ -182,6 +186,12 @@ const fanOut = 16
 // RunTick creates the operations of a job, spread over its window, and then notes that the tick was carried out. Their ids are
 // derived, so a repeated tick finds them. What fails is tried again with a tick message sent for later.
 func (e *Engine) RunTick(ctx context.Context, t dr.Tick, traceparent string) error {
+	switch { // those for one service
+	case t.Plan == prunes && t.Service != "":
+		return e.runPrune(trace.With(ctx, traceparent), t)
+	case t.Plan == changed && t.Service != "":
+		return e.runChanges(trace.With(ctx, traceparent), t)
+	}
 	jobs := e.jobs()
 	i := slices.IndexFunc(jobs, func(j job) bool { return j.name == t.Plan })
 	if i < 0 || !t.At.Equal(dr.DueTick(jobs[i].schedule, e.Now())) {
@@ -246,7 +256,7 @@ func each[T any](list []T, do func(T) error) error {
 
 // offset is how long after a tick the backup of an instance of a plan begins.
 func (e *Engine) offset(p Plan, name string) time.Duration {
-	return stagger(name, max(p.Spread, dr.StartWindow(len(e.Fleet.Services)))) // of all plans: their ticks may fall together
+	return stagger(name, max(p.Spread, dr.StartWindow(len(e.fleet().Services)))) // of all plans: their ticks may fall together
 }
 
 // stagger spreads names evenly over a window, each always at the same place in it.

@@ -12,8 +12,9 @@ import (
 // Watch is one pass of the watchdog: it wakes operations that fell silent, frees locks of operations that are done, and sends ticks that were
 // missed. It looks at what is in flight only, whatever the history. One failure does not hide the others.
 func (e *Engine) Watch(ctx context.Context) error {
+	errs := []error{e.discover(ctx)}
 	markers, err := e.Store.Markers(ctx)
-	errs := []error{err}
+	errs = append(errs, err)
 	for _, m := range markers {
 		if e.Now().After(m.Wake.Lease.Add(e.Timing.WatchdogGrace)) {
 			errs = append(errs, e.heal(ctx, m))
@@ -24,6 +25,7 @@ func (e *Engine) Watch(ctx context.Context) error {
 	errs = append(errs, e.sendTicks(ctx, e.jobs(), func(j job, due time.Time) (send bool, err error) {
 		return false, e.Store.MoveTick(ctx, j.name, due)
 	}))
+	errs = append(errs, e.remindChanges(ctx))
 	e.Log.InfoContext(ctx, "watchdog", "inFlight", len(markers))
 	return errors.Join(errs...)
 }

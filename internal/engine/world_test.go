@@ -52,6 +52,7 @@ type world struct {
 	past    []message            // all that was ever sent
 	sent    map[string]time.Time // MessageID: duplicate detection
 	events  map[string][]dr.Event
+	rpo     []dr.Event
 	calls   int
 	killAt  map[int]bool
 	between map[int]func()     // what others do just before a call
@@ -59,6 +60,9 @@ type world struct {
 	busDown func() error
 	hook    func(op, key string) error // of the store
 
+	tagged   map[string][]dr.Tagged // by subscription
+	unlisted map[string]bool        // subscriptions that may not be listed
+	arm      sync.Mutex             // a plan looks at several instances at once
 	services map[string]*instance
 	posts    []string // points POSTed, in order
 	inPost   func()   // what others do while a POST is on its way
@@ -196,7 +200,11 @@ func (w *world) Publish(_ context.Context, e dr.Event) error {
 				return err
 			}
 		}
-		w.events[e.Data.Operation] = append(w.events[e.Data.Operation], e)
+		if _, ok := e.Data.(dr.RPOChange); ok {
+			w.rpo = append(w.rpo, e)
+			return nil
+		}
+		w.events[e.Result().Operation] = append(w.events[e.Result().Operation], e)
 		return nil
 	})
 }
@@ -242,6 +250,8 @@ func (w *world) Service(_ context.Context, resourceID string) dr.Answer {
 	if w.asleep[strings.TrimPrefix(resourceID, "/x/")] {
 		return dr.Answer{Verdict: dr.Later, Reason: "no answer"}
 	}
+	w.arm.Lock()
+	defer w.arm.Unlock()
 	s := w.of(resourceID)
 	if s == nil {
 		return dr.Answer{Verdict: dr.No, Error: &dr.Error{Source: "arm", Code: "ResourceNotFound", Status: 404}}
@@ -272,11 +282,13 @@ func (w *world) Start(_ context.Context, leg dr.Leg, point string) dr.Answer {
 		answer, accepted = w.onPost()
 	}
 	if accepted {
+		w.arm.Lock()
 		s := w.of(leg.ResourceID)
 		if s.point != "" {
 			w.overlaps++ // as an ARM that accepts everything would: then it is on us
 		}
 		s.verb, s.point, s.began, s.ends = leg.Verb, point, w.now, w.now.Add(w.takes)
+		w.arm.Unlock()
 	}
 	if leg.Verb == dr.VerbRestore {
 		w.guard(leg)
@@ -298,6 +310,16 @@ func (w *world) Group(context.Context, string) dr.Answer {
 }
 
 func (w *world) Deleted(context.Context, string) dr.Known { return dr.Not }
+
+func (w *world) Tagged(_ context.Context, subscription string) ([]dr.Tagged, *dr.Error) {
+	if w.call() != nil {
+		return nil, dr.Failure("OutOfReach", "killed")
+	}
+	if w.unlisted[subscription] {
+		return nil, &dr.Error{Source: "arm", Code: "AuthorizationFailed", Status: 403}
+	}
+	return w.tagged[subscription], nil
+}
 
 func (w *world) Workspaces(context.Context, string) int { return 0 }
 
@@ -356,6 +378,8 @@ func (w *world) Check(_ context.Context, location string) dr.Answer {
 		}
 	}
 	name, point, _ := strings.Cut(strings.TrimPrefix(location, armHost), "//")
+	w.arm.Lock()
+	defer w.arm.Unlock()
 	s := w.of("/x/" + name)
 	switch {
 	case s.point == point:
@@ -470,7 +494,7 @@ func (w *world) check(wantOps int) []string {
 			wrong = append(wrong, op.ID+" has no event")
 		}
 		for _, e := range events {
-			if e.ID != op.ID+":result" || e.Data.Outcome != op.Outcome {
+			if e.ID != op.ID+":result" || e.Result().Outcome != op.Outcome {
 				wrong = append(wrong, fmt.Sprintf("event %s %s for outcome %s", e.ID, e.Type, op.Outcome))
 			}
 		}

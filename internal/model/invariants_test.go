@@ -2,11 +2,13 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
 )
 
 // The invariants. Each is looked at where it could break: at a save, a POST, an event, in every state, or where nothing can happen any more.
@@ -58,12 +60,12 @@ func (r *run) saved(before, after dr.Operation) {
 // published looks at an event: it says what is recorded.
 func (r *run) published(e dr.Event) {
 	records, _ := r.s.records()
-	op, _, err := records.Operation(ctx, e.Data.Operation)
+	op, _, err := records.Operation(ctx, e.Result().Operation)
 	switch {
 	case err != nil || op.Phase != dr.Done:
-		r.violate(oneOutcome, "the event of %s goes out before its end is recorded (%s)", short(e.Data.Operation), op.Phase)
-	case op.Outcome != e.Data.Outcome || e.ID != op.ID+":result":
-		r.violate(oneOutcome, "the event %s of %s says %s, the record %s", e.ID, short(op.ID), e.Data.Outcome, op.Outcome)
+		r.violate(oneOutcome, "the event of %s goes out before its end is recorded (%s)", short(e.Result().Operation), op.Phase)
+	case op.Outcome != e.Result().Outcome || e.ID != op.ID+":result":
+		r.violate(oneOutcome, "the event %s of %s says %s, the record %s", e.ID, short(op.ID), e.Result().Outcome, op.Outcome)
 	}
 }
 
@@ -184,7 +186,7 @@ func (r *run) blindfold(p dr.Pair) dr.Pair {
 	return p
 }
 
-// prune deletes the oldest recovery point, as retention will: it says so in its record, if no operation uses it, then deletes the blob, then the record.
+// prune deletes the oldest recovery point as engine.Prune does, one effect a step: whatever its policy decides, this order keeps restores whole.
 func (x *explorer) prune(s *state) []step {
 	var oldest *blob
 	var point dr.RecoveryPoint
@@ -198,23 +200,29 @@ func (x *explorer) prune(s *state) []step {
 		return nil
 	}
 	n := s.clone()
-	switch _, there := (container{n, vaultDir}).find(point.ID); {
+	records, backups := n.records()
+	_, there := (container{n, vaultDir}).find(point.ID)
+	what, err := "", error(nil)
+	switch {
 	case point.State != dr.Deleting:
-		if len(point.UsedBy) > 0 && !x.mutant.pruneUsed {
+		what = " is on its way out"
+		var done []string
+		if x.mutant.pruneUsed {
+			done = point.UsedBy
+		}
+		if err = records.Condemn(ctx, point.Service, point.ID, done); errors.Is(err, engine.ErrInUse) {
 			return nil
 		}
-		point.State = dr.Deleting
-		text, err := json.Marshal(point)
-		if err != nil {
-			panic(err)
-		}
-		container{n, ""}.put(oldest.name, blob{body: text, created: oldest.created})
-		return []step{{name: "prune: " + short(point.ID) + " is on its way out", next: n}}
 	case there:
-		_ = container{n, vaultDir}.Delete(ctx, point.ID, "")
-		return []step{{name: "prune: the blob of " + short(point.ID) + " is deleted", next: n, wrong: nil}}
+		what = ": its blob is deleted"
+		err = backups.Remove(ctx, point.Storage, point.ID)
+	default:
+		what = ": its record is deleted"
+		err = records.Forget(ctx, point.Service, point.ID)
+		n.left.prune--
 	}
-	n.left.prune--
-	_ = container{n, ""}.Delete(ctx, oldest.name, "")
-	return []step{{name: "prune: the record of " + short(point.ID) + " is deleted", next: n}}
+	if err != nil {
+		panic(err)
+	}
+	return []step{{name: "prune: " + short(point.ID) + what, next: n}}
 }

@@ -299,6 +299,31 @@ func (p records) SaveOperation(_ context.Context, op dr.Operation, etag string) 
 	return got.a, got.b
 }
 
+// pruned: see explorer.prune.
+const pruned = "no operation prunes"
+
+func (p records) Condemn(context.Context, string, string, []string) error { panic(pruned) }
+func (p records) Reprieve(context.Context, string, string, string) error  { panic(pruned) }
+func (p records) Forget(context.Context, string, string) error            { panic(pruned) }
+func (p records) Catalogued(context.Context) ([]string, error)            { panic(pruned) }
+
+// Nothing is reported to change here: no step of its own, which would multiply the states.
+func (p records) Pending(context.Context, string) (dr.Pending, error) {
+	return dr.Pending{}, engine.ErrNotFound
+}
+func (p records) Pendings(context.Context) ([]string, error) { return nil, nil }
+func (p records) MergePending(context.Context, string, func(dr.Pending) (dr.Pending, bool)) error {
+	panic("nothing changes")
+}
+func (p records) Discovery(context.Context) (dr.Discovery, error) { panic("nobody looks for services") }
+func (p records) MergeDiscovery(context.Context, func(dr.Discovery) dr.Discovery) error {
+	panic("nobody looks for services")
+}
+func (p arm) Tagged(context.Context, string) ([]dr.Tagged, *dr.Error) {
+	panic("nobody looks for services")
+}
+func (p records) MarkChanged(context.Context, string, string) error { panic("nothing changes") }
+
 // plain is an effect on the records with nothing but an error.
 func (p records) plain(key string, do func(*state, engine.Store) error) error {
 	return act(p.r, key, func(s *state, _ string) error {
@@ -543,6 +568,8 @@ func (p vault) Head(_ context.Context, at dr.Storage, name string) (dr.BlobView,
 
 func (p vault) Exists(context.Context, dr.Storage) (bool, error) { return true, nil }
 
+func (p vault) Remove(context.Context, dr.Storage, string) error { panic(pruned) }
+
 func (p vault) Beside(context.Context, dr.Storage, func(dr.RecoveryPoint) error, func(string, error)) error {
 	panic("no operation reads all copies")
 }
@@ -683,7 +710,7 @@ func (p bus) Tick(context.Context, dr.Tick, time.Time) error { panic("no plan's 
 func (p bus) Publish(_ context.Context, e dr.Event) error {
 	return act(p.r, "publish "+short(e.ID), func(s *state, _ string) error {
 		p.r.published(e)
-		s.events[e.Data.Operation] = e.Data.Outcome
+		s.events[e.Result().Operation] = e.Result().Outcome
 		return nil
 	}, errDown)
 }

@@ -16,7 +16,7 @@ import (
 type Error struct {
 	Op   string // create, read, replace, …
 	Blob string // its name; a prefix for list, empty for all
-	Kind error  // engine.ErrNotFound, ErrCondition, ErrNoContainer, engine.ErrCursor; nil: out of reach, or refused
+	Kind error  // engine.ErrNotFound, ErrCondition, ErrNoContainer, engine.ErrCursor, engine.ErrImmutable; nil: out of reach, or refused
 	Err  error  // the client's
 }
 
@@ -60,6 +60,8 @@ func failed(op, blob string, err error) error {
 		e.Kind = ErrNoContainer
 	case bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet):
 		e.Kind = ErrCondition
+	case bloberror.HasCode(err, bloberror.BlobImmutableDueToPolicy):
+		e.Kind = engine.ErrImmutable
 	}
 	return e
 }

@@ -40,7 +40,7 @@ func FuzzRecords(f *testing.F) {
 		s := store.Over(blobs, store.Options{Vault: vault})
 		at := dr.Storage{Account: "contosodr", Container: "backups"}
 		point := fuzzedID + "-s0-a1"
-		names := []string{"operations/20261102/" + fuzzedID + ".json", "locks/contoso-eu", "services/contoso-eu", "pairs/contoso-eu~7Econtoso-us", "recovery-points/contoso-eu/" + point + ".json", "idem/k", "ticks/nightly"}
+		names := []string{"operations/20261102/" + fuzzedID + ".json", "locks/contoso-eu", "services/contoso-eu", "pairs/contoso-eu~7Econtoso-us", "recovery-points/contoso-eu/" + point + ".json", "idem/k", "ticks/nightly", "usage/contoso-eu"}
 		for _, name := range names {
 			if _, err := blobs.Create(ctx, name, store.Content{Body: body}); err != nil {
 				t.Fatal(err)
@@ -84,6 +84,8 @@ func FuzzRecords(f *testing.F) {
 		refused("idem", err)
 		_, err = s.LastTick(ctx, "nightly")
 		refused("tick", err)
+		_, err = s.Usage(ctx, "contoso-eu")
+		refused("usage", err)
 		_, err = vault.Role(ctx, at, "contoso-eu~contoso-us")
 		refused("role", err)
 		_, err = s.Locks(ctx)

@@ -19,6 +19,7 @@ import (
 	"apim-dr/internal/engine"
 	"apim-dr/internal/store"
 	"apim-dr/internal/store/memstore"
+	"apim-dr/internal/usage"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -114,6 +115,40 @@ func failedOver() dr.Operation {
 	}
 }
 
+// exports is what is remembered of the exports of an instance, with all that it can hold.
+func exports() usage.State {
+	why := usage.Why{Status: 400, Code: "MethodNotAllowedInPricingTier", Message: "Method not allowed in StandardV2 pricing tier"}
+	return usage.State{
+		V: dr.Version, Service: "Contoso-EU",
+		Reports: map[usage.Report]usage.Mark{"byApi": {Through: "2026-11-01"}, "byUser": {Through: "2026-10-20", Missing: &usage.Absent{Since: at(-1440), Asked: at(30), Why: why}}},
+		Run: usage.Run{At: at(30), Days: []usage.Day{"2026-10-31", "2026-11-01"}, Files: []usage.Count{{Report: "byApi", Days: 2, Rows: 7, Bytes: 900}},
+			Failed: []usage.Failure{{Report: "byGeo", Day: "2026-11-01", Why: usage.Why{Message: "503"}}}, Told: true},
+	}
+}
+
+func TestTheGoldenRecordOfExportsIsReadBack(t *testing.T) {
+	body, err := os.ReadFile(filepath.Join("testdata", "usage.golden.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := memstore.New(func() time.Time { return at(0) })
+	if _, err := s.State.Create(t.Context(), "usage/contoso-eu", store.Content{Body: body}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Usage(t.Context(), "contoso-eu"); err != nil || !reflect.DeepEqual(got, exports()) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{`{"v":1,"service":"fabrikam"}`, `{"v":1,"service":"contoso-us","reports":{"../x":{}}}`, `{"v":1,"service":"contoso-us","reports":{"byApi":{"through":"2026-02-30"}}}`, `{"v":1,"service":"contoso-us","run":{"days":[""]}}`} {
+		_ = s.State.Delete(t.Context(), "usage/contoso-us", "")
+		if _, err := s.State.Create(t.Context(), "usage/contoso-us", store.Content{Body: []byte(bad)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Usage(t.Context(), "contoso-us"); !errors.Is(err, engine.ErrUnreadable) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
 // golden is a record as it is stored.
 type golden struct {
 	name    string // of its blob
@@ -194,6 +229,9 @@ func goldens(t *testing.T) map[string]golden {
 	takeFrom(backups, "role", "roles/contoso-eu~7Econtoso-us.apimdr.json")
 	no(s.MoveTick(t.Context(), "nightly", at(0)))
 	take("tick", "ticks/nightly")
+	_, err = s.MergeUsage(t.Context(), "Contoso-EU", func(usage.State) (usage.State, bool) { return exports(), true })
+	no(err)
+	take("usage", "usage/contoso-eu")
 	_, err = s.Remember(t.Context(), "cafe", engine.Claim{Operation: op.ID, BodyHash: "f00d"})
 	no(err)
 	take("claim", "idem/cafe")
@@ -286,6 +324,8 @@ func TestWhatANewerVersionWroteIsLeftAlone(t *testing.T) {
 		did(nil, s.Vault.KeepRole(t.Context(), storage, pair))
 		did(nil, s.Vault.Beside(t.Context(), storage, func(dr.RecoveryPoint) error { return nil }, func(_ string, why error) { errs = append(errs, why) }))
 		did(nil, s.MoveTick(t.Context(), "nightly", at(60)))
+		did(s.Usage(t.Context(), "contoso-eu"))
+		did(s.MergeUsage(t.Context(), "contoso-eu", func(usage.State) (usage.State, bool) { return exports(), true }))
 		did(s.Remember(t.Context(), "cafe", engine.Claim{Operation: op.ID, BodyHash: "f00d"}))
 		for _, content := range []string{"nonsense <1>", "\xff\x00"} {
 			did(nil, s.Quarantine(t.Context(), []byte(content), "another reason"))

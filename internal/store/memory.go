@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -19,8 +20,8 @@ type memory struct {
 	now func() time.Time
 
 	mu     sync.Mutex
-	serial int // of the last ETag
-	blobs  map[string]memoryBlob
+	serial int                              // of the last ETag
+	dirs   map[string]map[string]memoryBlob // by what goes before the last slash: a listing is of a few of them, however many there are
 }
 
 type memoryBlob struct {
@@ -33,7 +34,13 @@ type memoryBlob struct {
 // Memory returns Blobs in memory, for a store that need not outlive the process. It is empty and safe for concurrent use; now dates the blobs. No call
 // waits, so that none is cut short by its context.
 func Memory(now func() time.Time) Blobs {
-	return &memory{now: now, blobs: map[string]memoryBlob{}}
+	return &memory{now: now, dirs: map[string]map[string]memoryBlob{}}
+}
+
+// find returns a blob; for use under the lock.
+func (m *memory) find(name string) (memoryBlob, bool) {
+	b, ok := m.dirs[path.Dir(name)][name]
+	return b, ok
 }
 
 // locked runs do under the lock.
@@ -48,7 +55,7 @@ func (m *memory) locked(op, name string, do func() error) error {
 
 func (m *memory) Get(_ context.Context, name string) (body []byte, etag string, err error) {
 	err = m.locked("read", name, func() error {
-		b, ok := m.blobs[name]
+		b, ok := m.find(name)
 		if !ok {
 			return engine.ErrNotFound
 		}
@@ -60,7 +67,7 @@ func (m *memory) Get(_ context.Context, name string) (body []byte, etag string, 
 
 func (m *memory) Head(_ context.Context, name string) (view dr.BlobView, err error) {
 	err = m.locked("look at", name, func() error {
-		if b, ok := m.blobs[name]; ok {
+		if b, ok := m.find(name); ok {
 			view = dr.BlobView{Exists: true, Bytes: int64(len(b.body)), ETag: b.etag}
 		}
 		return nil
@@ -70,7 +77,7 @@ func (m *memory) Head(_ context.Context, name string) (view dr.BlobView, err err
 
 func (m *memory) Create(_ context.Context, name string, c Content) (etag string, err error) {
 	err = m.locked("create", name, func() error {
-		if _, ok := m.blobs[name]; ok {
+		if _, ok := m.find(name); ok {
 			return ErrCondition
 		}
 		etag = m.put(name, memoryBlob{body: c.Body, metadata: c.Metadata, created: m.now()})
@@ -81,7 +88,7 @@ func (m *memory) Create(_ context.Context, name string, c Content) (etag string,
 
 func (m *memory) Replace(_ context.Context, name string, body []byte, etag string) (newETag string, err error) {
 	err = m.locked("replace", name, func() error {
-		b, ok := m.blobs[name]
+		b, ok := m.find(name)
 		if !ok || b.etag != etag {
 			return ErrCondition
 		}
@@ -93,7 +100,7 @@ func (m *memory) Replace(_ context.Context, name string, body []byte, etag strin
 
 func (m *memory) SetMetadata(_ context.Context, name string, metadata map[string]string) error {
 	return m.locked("move", name, func() error {
-		b, ok := m.blobs[name]
+		b, ok := m.find(name)
 		if !ok {
 			return engine.ErrNotFound
 		}
@@ -105,29 +112,41 @@ func (m *memory) SetMetadata(_ context.Context, name string, metadata map[string
 
 func (m *memory) Delete(_ context.Context, name, etag string) error {
 	return m.locked("delete", name, func() error {
-		b, ok := m.blobs[name]
+		b, ok := m.find(name)
 		switch {
 		case etag != "" && etag != b.etag: // storage refuses the condition where there is no blob, too
 			return ErrCondition
 		case !ok:
 			return engine.ErrNotFound
 		}
-		delete(m.blobs, name)
+		dir := path.Dir(name)
+		if delete(m.dirs[dir], name); len(m.dirs[dir]) == 0 {
+			delete(m.dirs, dir)
+		}
 		return nil
 	})
 }
 
 func (m *memory) List(_ context.Context, prefix, after string, limit int) (items []Item, next string, err error) {
 	err = m.locked("list", prefix, func() error {
-		for _, name := range slices.Sorted(maps.Keys(m.blobs)) {
-			if !strings.HasPrefix(name, prefix) || name <= after {
+		var names []string
+		for dir, blobs := range m.dirs {
+			if dir += "/"; dir != "./" && !strings.HasPrefix(dir, prefix) && !strings.HasPrefix(prefix, dir) {
 				continue
 			}
+			for name := range blobs {
+				if strings.HasPrefix(name, prefix) && name > after {
+					names = append(names, name)
+				}
+			}
+		}
+		slices.Sort(names)
+		for _, name := range names {
 			if len(items) == limit {
 				next = items[limit-1].Name
 				return nil
 			}
-			b := m.blobs[name]
+			b, _ := m.find(name)
 			items = append(items, Item{Name: name, ETag: b.etag, CreatedAt: b.created, Metadata: maps.Clone(b.metadata)})
 		}
 		return nil
@@ -140,6 +159,10 @@ func (m *memory) put(name string, b memoryBlob) string {
 	m.serial++
 	b.etag = fmt.Sprintf("%q", fmt.Sprintf("0x%X", m.serial))
 	b.body, b.metadata = bytes.Clone(b.body), maps.Clone(b.metadata)
-	m.blobs[name] = b
+	dir := path.Dir(name)
+	if m.dirs[dir] == nil {
+		m.dirs[dir] = map[string]memoryBlob{}
+	}
+	m.dirs[dir][name] = b
 	return b.etag
 }

@@ -19,7 +19,10 @@ const (
 	pairsDir      = "pairs/"           // <pair>
 	idemDir       = "idem/"            // <hash of the Idempotency-Key>
 	ticksDir      = "ticks/"           // <plan>
-	quarantineDir = "quarantine/"      // <sha256 of the content>
+	discoveryName = "fleet/discovered"
+	changesDir    = "changes/"    // <service>
+	usageDir      = "usage/"      // <service>
+	quarantineDir = "quarantine/" // <sha256 of the content>
 
 	recordSuffix = ".json"
 	besideSuffix = ".apimdr.json" // of the copy of a recovery point, beside its blob, and of what else we put among backups

@@ -132,6 +132,96 @@ func (s *Store) Unpin(ctx context.Context, service, id, operation string) error 
 	return err
 }
 
+// MarkChanged implements engine.Store.
+func (s *Store) MarkChanged(ctx context.Context, service, id string) error {
+	return s.updatePoint(ctx, service, id, func(p dr.RecoveryPoint) (dr.RecoveryPoint, bool) {
+		changed := p.ID != "" && !p.Changed
+		p.Changed = p.Changed || changed
+		return p, changed
+	})
+}
+
+// Condemn implements engine.Store.
+func (s *Store) Condemn(ctx context.Context, service, id string, done []string) error {
+	var refusal error
+	err := s.updatePoint(ctx, service, id, func(p dr.RecoveryPoint) (dr.RecoveryPoint, bool) {
+		refusal = nil
+		users := slices.DeleteFunc(slices.Clone(p.UsedBy), func(user string) bool { return slices.Contains(done, user) })
+		switch {
+		case p.ID == "":
+			refusal = fmt.Errorf("%w: recovery point %s of %s", engine.ErrNotFound, id, service)
+		case len(users) > 0:
+			refusal = fmt.Errorf("%w: %s, by %s", engine.ErrInUse, id, strings.Join(users, ", "))
+		case p.State != dr.Deleting:
+			p.State, p.Was = dr.Deleting, p.State
+			return p, true
+		}
+		return p, false
+	})
+	return cmp.Or(err, refusal)
+}
+
+// Reprieve implements engine.Store.
+func (s *Store) Reprieve(ctx context.Context, service, id, why string) error {
+	err := s.updatePoint(ctx, service, id, func(p dr.RecoveryPoint) (dr.RecoveryPoint, bool) {
+		if p.State != dr.Deleting {
+			return p, false
+		}
+		p.State, p.Was, p.Retained = cmp.Or(p.Was, dr.Unverified), "", why
+		return p, true
+	})
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Forget implements engine.Store.
+func (s *Store) Forget(ctx context.Context, service, id string) error {
+	name, err := pointName(service, id)
+	if err != nil {
+		return err
+	}
+	p, etag, err := load(ctx, s.blobs, name, pointOf(service, id))
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil
+	}
+	if err == nil && p.State != dr.Deleting {
+		err = fmt.Errorf("%w: %s is %s", engine.ErrConflict, id, p.State)
+	}
+	if err != nil {
+		return err
+	}
+	err = s.blobs.Delete(ctx, name, etag)
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil
+	}
+	if !errors.Is(err, ErrCondition) {
+		return err
+	}
+	// Our own deletion whose answer was lost, or another's.
+	if view, looked := s.blobs.Head(ctx, name); looked == nil && !view.Exists {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", engine.ErrConflict, name)
+}
+
+// Catalogued implements engine.Store.
+func (s *Store) Catalogued(ctx context.Context) ([]string, error) {
+	var services []string
+	err := each(ctx, s.blobs, pointsDir, func(item Item) error {
+		folder, _, _ := strings.Cut(strings.TrimPrefix(item.Name, pointsDir), "/")
+		service, err := decoded("", folder)
+		if err != nil {
+			s.log.WarnContext(ctx, "a blob among the recovery points that is none of ours", "blob", item.Name)
+		} else if n := len(services); n == 0 || services[n-1] != service { // the listing is in the order of the names
+			services = append(services, service)
+		}
+		return nil
+	})
+	return services, err
+}
+
 // updatePoint is update for a recovery point; next must not change one without an ID, which there is no record of.
 func (s *Store) updatePoint(ctx context.Context, service, id string, next func(dr.RecoveryPoint) (dr.RecoveryPoint, bool)) error {
 	name, err := pointName(service, id)

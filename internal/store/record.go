@@ -103,20 +103,42 @@ func unreadable(name string, why error) error {
 // update loads a record (zero when there is none), lets next make the new one and writes that if the record is still the same; otherwise
 // again. Nothing is written when next changes nothing.
 func update[T any](ctx context.Context, blobs Blobs, name string, check func(T) error, next func(T) (T, bool)) error {
+	return rewrite(ctx, blobs, name, check, func(v T) (T, outcome) {
+		v, changed := next(v)
+		if changed {
+			return v, write
+		}
+		return v, leave
+	})
+}
+
+// outcome is what is to become of a record.
+type outcome int
+
+const (
+	leave outcome = iota
+	write
+	remove
+)
+
+// rewrite is update for a record that may also be removed.
+func rewrite[T any](ctx context.Context, blobs Blobs, name string, check func(T) error, next func(T) (T, outcome)) error {
 	for range tries {
 		v, etag, err := load(ctx, blobs, name, check)
 		if err != nil && !errors.Is(err, engine.ErrNotFound) {
 			return err
 		}
-		v, changed := next(v)
-		if !changed {
+		v, then := next(v)
+		if then == leave || then == remove && etag == "" {
 			return nil
 		}
-		body, err := record(name, v)
-		if err != nil {
-			return err
+		var body []byte
+		if then == remove {
+			err = blobs.Delete(ctx, name, etag)
+		} else if body, err = record(name, v); err == nil {
+			err = put(ctx, blobs, name, body, etag)
 		}
-		if err := put(ctx, blobs, name, body, etag); !lost(err) {
+		if !lost(err) {
 			return err
 		}
 	}

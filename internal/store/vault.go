@@ -43,6 +43,25 @@ func (v *Vault) Head(ctx context.Context, s dr.Storage, blob string) (dr.BlobVie
 	return c.Head(ctx, blob)
 }
 
+// Remove implements engine.Vault. The copy goes last: while it lies there the catalog can be rebuilt, and a blob is named by it.
+func (v *Vault) Remove(ctx context.Context, s dr.Storage, blob string) error {
+	if !pointShape.MatchString(blob) {
+		return badName("backup", blob)
+	}
+	c, err := v.container(s)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{blob, blob + besideSuffix} {
+		if err := c.Delete(ctx, name, ""); errors.Is(err, ErrNoContainer) {
+			return nil
+		} else if err != nil && !errors.Is(err, engine.ErrNotFound) {
+			return in(s, err)
+		}
+	}
+	return nil
+}
+
 // Exists implements engine.Vault. Being refused and out of reach are errors, as with Head.
 func (v *Vault) Exists(ctx context.Context, s dr.Storage) (bool, error) {
 	c, err := v.container(s)

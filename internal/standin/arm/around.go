@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,6 +23,7 @@ var (
 	groupPath       = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+/resourceGroups/([^/]+))$`)
 	permissionsPath = regexp.MustCompile(`(?i)^(/subscriptions/.+)/providers/Microsoft\.Authorization/permissions$`)
 	statusPath      = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/providers/Microsoft\.ApiManagement/locations/[^/]+/operationsStatuses/([^/]+)$`)
+	servicesPath    = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/providers/Microsoft\.ApiManagement/service$`)
 	deletedPath     = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/providers/Microsoft\.ApiManagement/deletedservices$`)
 )
 
@@ -40,6 +42,10 @@ func (c *call) around(path string) bool {
 	}
 	if m := statusPath.FindStringSubmatch(path); m != nil {
 		c.verb, c.id, c.operation, c.status = PollStatus, path, m[1], true
+		return true
+	}
+	if m := servicesPath.FindStringSubmatch(path); m != nil {
+		c.verb, c.id = ListServices, m[1]
 		return true
 	}
 	if m := deletedPath.FindStringSubmatch(path); m != nil {
@@ -77,6 +83,35 @@ func (s *Server) listPermissions(c *call) *Error {
 		}
 	}
 	c.send(http.StatusOK, map[string]any{"value": list})
+	return nil
+}
+
+// listServices lists the services of a subscription, Config.ServicePage at a time.
+func (s *Server) listServices(c *call) *Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	skip, ok := count(c.r.URL.Query().Get("$skip"), 0, 0)
+	if !ok {
+		return invalid("$skip", "The paging is not valid.")
+	}
+	list := []any{}
+	for _, key := range slices.Sorted(maps.Keys(s.services)) {
+		if strings.HasPrefix(key, strings.ToLower(c.id)+"/") {
+			list = append(list, s.services[key].resource(c.version, s.cfg.Now()))
+		}
+	}
+	body := map[string]any{}
+	end := len(list)
+	if s.cfg.ServicePage > 0 {
+		end = min(end, skip+s.cfg.ServicePage)
+	}
+	body["value"] = list[min(skip, end):end]
+	if end < len(list) {
+		q := c.r.URL.Query()
+		q.Set("$skip", strconv.Itoa(end))
+		body["nextLink"] = s.base(c) + c.r.URL.EscapedPath() + "?" + q.Encode()
+	}
+	c.send(http.StatusOK, body)
 	return nil
 }
 

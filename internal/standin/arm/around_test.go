@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -211,6 +212,34 @@ func TestAResourceGroupShowsItsLocation(t *testing.T) {
 		t.Errorf("got %q", a.message())
 	}
 	b.want(b.do("DELETE", subscription+"/resourceGroups/contoso-rg?api-version=2021-04-01", ""), 404, "InvalidResourceType")
+}
+
+func TestTheOfficialClientListsASubscription(t *testing.T) {
+	for _, page := range []int{0, 1, 2} {
+		b, client := official(t, func(c *arm.Config) {
+			c.ServicePage = page
+			c.Services[0].Tags = map[string]string{"apim-dr": "nightly"}
+		})
+		var names []string
+		for pager := client.NewListPager(nil); pager.More(); {
+			got, err := pager.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range got.Value {
+				names = append(names, *s.Name)
+				if (*s.Name == "contoso-west") != (s.Tags["apim-dr"] != nil) {
+					t.Errorf("%s has tags %v", *s.Name, s.Tags)
+				}
+			}
+		}
+		if !slices.IsSorted(names) || len(names) < 2 || !slices.Contains(names, "contoso-west") || len(slices.Compact(slices.Clone(names))) != len(names) {
+			t.Errorf("%d a page: %q", page, names)
+		}
+		if got, failure := b.product().Tagged(t.Context(), strings.TrimPrefix(subscription, "/subscriptions/")); failure != nil || len(got) != 1 || got[0].Name != "contoso-west" || got[0].Plan != "nightly" {
+			t.Errorf("%d a page: %+v, %v", page, got, failure)
+		}
+	}
 }
 
 func TestWorkspacesOfAServiceThatHasNone(t *testing.T) {

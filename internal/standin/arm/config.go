@@ -41,6 +41,8 @@ type Config struct {
 	// Records are what the reports show, ReportPage of them a page; 0: all, or as many as $top asks for.
 	Records    []ReportRecord
 	ReportPage int
+	// ServicePage is how many services a page of the list of a subscription has; 0: all.
+	ServicePage int
 	// ReportLinks gives pages of reports a nextLink, byRequest's excepted; false: it is "", and $skip leads on.
 	ReportLinks bool
 	// BlobTransport replaces azblob's own way to the accounts; nil: that.

@@ -63,6 +63,18 @@ func (s *Server) begin(c *call, v *service, label, during string) *operation {
 	return op
 }
 
+// Tag replaces the tags of a service, given by name. For a name that is not there it does nothing.
+func (s *Server) Tag(name string, tags map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.services {
+		if strings.EqualFold(v.name, name) {
+			v.Tags = tags
+			v.etag++
+		}
+	}
+}
+
 // Occupy lets somebody else work on a service, given by name, until free is called: meanwhile it shows Updating and is locked. That work is none
 // of Operations. For a name that is not there it does nothing.
 func (s *Server) Occupy(name string) (free func()) {

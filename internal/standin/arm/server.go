@@ -28,6 +28,7 @@ const (
 	Write           Verb = "write" // PUT and PATCH of a service
 	Delete          Verb = "delete"
 	ListWorkspaces  Verb = "workspaces"  // of a service
+	ListServices    Verb = "services"    // of a subscription
 	ListDeleted     Verb = "deleted"     // services of a subscription
 	ReadGroup       Verb = "group"       // GET of a resource group
 	ListPermissions Verb = "permissions" // of the caller, on a subscription, a group or an instance
@@ -42,7 +43,7 @@ var actions = map[Verb]string{
 	PollStatus: "Microsoft.ApiManagement/locations/operationsStatuses/read",
 	Backup:     "Microsoft.ApiManagement/service/backup/action", Restore: "Microsoft.ApiManagement/service/restore/action",
 	Write: "Microsoft.ApiManagement/service/write", Delete: "Microsoft.ApiManagement/service/delete",
-	ListWorkspaces: "Microsoft.ApiManagement/service/workspaces/read", ListDeleted: "Microsoft.ApiManagement/deletedservices/read",
+	ListServices: "Microsoft.ApiManagement/service/read", ListWorkspaces: "Microsoft.ApiManagement/service/workspaces/read", ListDeleted: "Microsoft.ApiManagement/deletedservices/read",
 	ReadGroup: "Microsoft.Resources/subscriptions/resourceGroups/read", ListPermissions: "Microsoft.Authorization/permissions/read",
 	// Azure permissions for Integration (MicrosoftDocs/azure-docs, role-based-access-control/permissions/integration.md, February 2026), which also
 	// lists Microsoft.ApiManagement/reports/read, of no path that the swagger has.
@@ -246,6 +247,8 @@ func (s *Server) serve(c *call) *Error {
 		return s.poll(c)
 	case c.verb == ReadGroup:
 		return s.readGroup(c)
+	case c.verb == ListServices:
+		return s.listServices(c)
 	case c.verb == ListDeleted:
 		return s.listDeleted(c)
 	case c.verb == Write && (v != nil || c.r.Method == http.MethodPut):

@@ -24,6 +24,7 @@ type Instance struct {
 	Warm      bool   // whether that is kept up to date
 	Drill     string // name of its drill instance; empty: none
 	Container string // for its backups; empty: BackupContainer
+	Usage     bool   // its use is exported, and that of its standby
 	Absent    bool   // never created: it stands in the fleet alone
 	Deleted   bool   // soft-deleted when the cloud starts
 }

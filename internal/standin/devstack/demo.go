@@ -13,10 +13,10 @@ import (
 	"apim-dr/internal/standin/arm"
 )
 
-// DemoFleet is the fleet of Demo, for a stamp in North Europe: two services, of which one stands by for the other, and an instance for drills.
+// DemoFleet is the fleet of Demo, for a stamp in North Europe: two services, of which one stands by for the other, and an instance for drills. The use of the first is exported.
 func DemoFleet() []Instance {
 	return []Instance{
-		{Name: "contoso-eu", Secondary: "contoso-us", Drill: "contoso-drill", Service: arm.Service{HostNames: []string{"api.contoso.com"}}},
+		{Name: "contoso-eu", Secondary: "contoso-us", Drill: "contoso-drill", Usage: true, Service: arm.Service{HostNames: []string{"api.contoso.com"}}},
 		{Name: "contoso-us", Service: arm.Service{Location: "East US"}},
 		{Name: "contoso-drill", Service: arm.Service{Location: "North Europe"}, Unlisted: true},
 	}
@@ -28,7 +28,7 @@ const (
 	demoPoll    = 3 * time.Second
 )
 
-// Demo shows on a stack with DemoFleet a night of backups, one more over HTTP, a failover and a drill, and returns when the result event of each has
+// Demo shows on a stack with DemoFleet a night of backups, one more over HTTP, a failover, a drill and an export of usage data, and returns when the result event of each has
 // arrived and ARM, the storage and the gateways show the same; an error when not, or not within that time. Each event is written to events as
 // one line of CloudEvents JSON. The URL is that of the last operation.
 func (s *Stack) Demo(ctx context.Context, story *Story, events io.Writer, within time.Duration) (url string, err error) {
@@ -55,6 +55,9 @@ func (s *Stack) Demo(ctx context.Context, story *Story, events io.Writer, within
 	}
 	s.ARM.Change(func(c *arm.Config) { c.RestoreDuration, c.RetryAfter = 2*time.Second, time.Second })
 	if err := c.drill(ctx); err != nil {
+		return "", err
+	}
+	if err := c.usage(ctx, "contoso-eu"); err != nil {
 		return "", err
 	}
 	if err := c.inbox.once(s.Bus.Sent("results")); err != nil {

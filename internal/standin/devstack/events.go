@@ -25,6 +25,8 @@ type Event struct {
 		DurationSeconds                      float64
 		CreatedAt, EndedAt                   time.Time
 		RecoveryPoints                       []struct{ ID string }
+		Days                                 []string // these two: of an export of usage
+		Rows                                 int
 		Recovery                             struct {
 			Source, RecoveryPoint  string
 			RTOSeconds, RPOSeconds float64

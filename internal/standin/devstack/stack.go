@@ -22,6 +22,7 @@ import (
 const (
 	BackupContainer = "apim-backups"
 	StateContainer  = "apim-dr"
+	UsageContainer  = "usage"
 	FunctionKey     = "local" // opens every function; this machine only
 	MasterKey       = "local-master"
 	Subscription    = "stack" // of topic results: Events reads it
@@ -103,6 +104,7 @@ func (s *Stamp) fleet() string {
 	for _, i := range s.o.Instances {
 		regions[i.Name] = i.location()
 	}
+	exports := slices.ContainsFunc(s.o.Instances, func(i Instance) bool { return i.Usage })
 	var list []object
 	storages, plans := object{}, object{}
 	for _, i := range s.o.Instances {
@@ -122,9 +124,16 @@ func (s *Stamp) fleet() string {
 		if i.Drill != "" {
 			service["drillInstance"] = ResourceID(i.Drill)
 		}
+		if exports {
+			service["usage"] = i.Usage
+		}
 		list = append(list, service)
 	}
-	b, err := json.Marshal(object{"storages": storages, "plans": plans, "services": list})
+	fleet := object{"storages": storages, "plans": plans, "services": list}
+	if exports {
+		fleet["usage"] = object{}
+	}
+	b, err := json.Marshal(fleet)
 	if err != nil {
 		panic(err) // only strings, lists and maps
 	}

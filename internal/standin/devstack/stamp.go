@@ -129,6 +129,7 @@ func (s *Stamp) Start(ctx context.Context) error {
 		"BACKUP_STORAGE_KEY": s.backupKey,
 		"BACKUP_SCHEDULE":    notNow(),
 		"DRILL_SCHEDULE":     notNow(),
+		"USAGE_SCHEDULE":     notNow(),
 		"WATCHDOG_SCHEDULE":  fmt.Sprintf("%d/15 * * * * *", (time.Now().Second()+14)%15), // see SendTicks: it must not come before the first timer
 		"ARM_ENDPOINT":       s.cloud.armURL,
 		"ARM_AUDIENCE":       armAudience,
@@ -156,7 +157,7 @@ const ProbeWithin = 2 * time.Second
 var localTiming = map[string]string{
 	"TIMING_POST_WINDOW": "5s", "TIMING_SETTLE": "2s", "TIMING_LOOK": "1s", "TIMING_BUSY": "1s", "TIMING_LEASE": "20s", "TIMING_WATCHDOG_GRACE": "2s",
 	"TIMING_VERIFY_AGAIN": "1s", "TIMING_OUTAGE_FIRST": "1s", "TIMING_OUTAGE_MOST": "5s",
-	"TIMING_RESTORE_WITHIN": "60s", "TIMING_MAX_WAIT": "20s", "TIMING_PROBE": ProbeWithin.String(), "TIMING_SURVEY": "6s",
+	"TIMING_RESTORE_WITHIN": "60s", "TIMING_MAX_WAIT": "20s", "TIMING_PROBE": ProbeWithin.String(), "TIMING_SURVEY": "6s", "TIMING_USAGE_TURN": "100ms", "TIMING_CHANGE_QUIET": "2s", "TIMING_CHANGE_LONGEST": "10s",
 }
 
 // RestartStorage stops the storage, which must be kept (Options.Keep), and starts it again after a while: meanwhile nothing answers there.
@@ -187,7 +188,9 @@ func (s *Stamp) startAzurite(ctx context.Context) error {
 	if s.Backups, err = azblob.NewClientFromConnectionString(s.Azurite.ConnectionString(s.backupsAccount, s.backupKey), nil); err != nil {
 		return err
 	}
-	_, err = s.State.CreateContainer(ctx, StateContainer, nil)
+	if _, err = s.State.CreateContainer(ctx, UsageContainer, nil); err == nil || bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+		_, err = s.State.CreateContainer(ctx, StateContainer, nil)
+	}
 	var trusted []string
 	for _, i := range s.o.Instances {
 		trusted = append(trusted, strings.ToLower(i.Name))

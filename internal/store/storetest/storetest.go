@@ -41,7 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		tests map[string]func(*testing.T, Fixture)
 	}{
 		{"operations", operations}, {"records", records}, {"listing", listing}, {"markers", markers}, {"locks", locks},
-		{"reservations", reservations}, {"points", points}, {"catalog", catalog}, {"vault", vaults}, {"pairs", pairs}, {"roles", roles}, {"services", services}, {"ticks", ticks}, {"claims", claims}, {"quarantine", quarantine}, {"layout", layout},
+		{"reservations", reservations}, {"points", points}, {"pruning", pruned}, {"catalog", catalog}, {"vault", vaults}, {"pairs", pairs}, {"roles", roles}, {"services", services}, {"ticks", ticks}, {"changes", pending}, {"claims", claims}, {"quarantine", quarantine}, {"layout", layout},
 	} {
 		for name, test := range group.tests {
 			t.Run(group.name+"/"+name, func(t *testing.T) {

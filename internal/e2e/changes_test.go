@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+
+	"apim-dr/internal/standin/devstack"
+)
+
+// What Event Grid tells of a service leads to one backup; what the backup itself makes Resource Manager tell does not.
+func TestABackupFollowsChanges(t *testing.T) {
+	t.Parallel()
+	id := devstack.ResourceID("changed")
+	event := func(kind, operation, resource string) string {
+		return fmt.Sprintf(`{"id":"1","subject":%q,"eventType":%q,"topic":"/subscriptions/0/resourceGroups/rg","eventTime":%q,"data":{"resourceUri":%[1]q,"operationName":%[4]q},"dataVersion":"2"}`,
+			resource, kind, time.Now().UTC().Format(time.RFC3339Nano), operation)
+	}
+	const written, acted = "Microsoft.Resources.ResourceWriteSuccess", "Microsoft.Resources.ResourceActionSuccess"
+	sender, err := stack.Client.NewSender("changes", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(body string) {
+		t.Helper()
+		if err := sender.SendMessage(t.Context(), &azservicebus.Message{Body: []byte(body)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(event(written, "Microsoft.ApiManagement/service/policies/write", id+"/policies/policy"))
+	send("[" + event(written, "Microsoft.ApiManagement/service/namedValues/write", id+"/namedValues/a") + "," + event("Microsoft.ApiManagement.APIUpdated", "", id+"/apis/echo;Rev=1") + "]")
+	send(event(acted, "Microsoft.ApiManagement/service/backup/action", id))
+	send("no event")
+
+	var op operation
+	waitFor(t, "a backup after changes is told", func() bool {
+		for _, e := range stack.Bus.Sent("results") {
+			var told struct {
+				Data struct{ Operation, Service, Trigger string }
+			}
+			if json.Unmarshal(e.Body, &told) == nil && told.Data.Service == "changed" && told.Data.Trigger == "change" {
+				op.ID = told.Data.Operation
+			}
+		}
+		return op.ID != ""
+	})
+	op = ended(t, op.ID)
+	eventOnce(t, op)
+	if op.Outcome != "succeeded" || op.RequestedBy != "changes" || !strings.HasPrefix(op.Reason, "3 changes from ") {
+		t.Errorf("%+v", op)
+	}
+	waitFor(t, "what is no event is in quarantine", func() bool {
+		return lines.has(`"msg":"a message that cannot be read is quarantined"`, `"function":"ConfigurationChanged"`)
+	})
+	waitFor(t, "nothing is left to be remembered", func() bool { return !blobExists(t, stack.State, devstack.StateContainer, "changes/changed") })
+
+	// Its recovery point: what would become of it, and what it lacks.
+	point := op.Legs[0].RecoveryPoint
+	var list struct {
+		RecoveryPoints []struct {
+			ID    string
+			Prune struct {
+				Goes bool
+				Why  []string
+			}
+		}
+	}
+	resp, body := get(t, "/api/recovery-points?service=changed&prune=preview")
+	if err := json.Unmarshal(body, &list); err != nil || resp.StatusCode != http.StatusOK || len(list.RecoveryPoints) == 0 {
+		t.Fatalf("%s %s, %v", resp.Status, body, err)
+	}
+	if p := list.RecoveryPoints[0]; p.ID != point || p.Prune.Goes || !slices.Contains(p.Prune.Why, "it is the newest good one") {
+		t.Errorf("%+v", p)
+	}
+	var lacks struct {
+		Service    string
+		NotCovered []string
+		Resource   struct{ SKU struct{ Name string } }
+	}
+	resp, body = get(t, "/api/recovery-points/"+point+"/not-covered")
+	if err := json.Unmarshal(body, &lacks); err != nil || resp.StatusCode != http.StatusOK || lacks.Service != "changed" || len(lacks.NotCovered) == 0 || lacks.Resource.SKU.Name == "" {
+		t.Errorf("%s %s, %v", resp.Status, body, err)
+	}
+}

@@ -1,0 +1,276 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"apim-dr/internal/dr"
+	"apim-dr/internal/trace"
+)
+
+// changed is the job that takes backups after changes. It has ticks for single services only; no plan can have its name.
+const changed = "~changes"
+
+// Changed takes in that an instance was changed. Its backup follows when nothing more has changed for a while, and what is remembered until then is in
+// the store: a message only knocks. A nil error: it was taken in, or concerns nothing that is backed up.
+func (e *Engine) Changed(ctx context.Context, c dr.Change) error {
+	m, ok := e.fleet().at(c.ResourceID)
+	if !ok || m.drilled || !c.Counts() {
+		e.Log.DebugContext(ctx, "a change that does not count", "resource", c.ResourceID, "what", c.What)
+		return nil
+	}
+	ctx = trace.Annotate(ctx, trace.KeyService, m.Name)
+	if err := e.noteChange(ctx, m, c); err != nil {
+		e.Log.WarnContext(ctx, "a change could not be noted; trying again later", "what", c.What, "error", err)
+		return e.TickLater(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: clamp(c.At, e.Now())}, err)
+	}
+	return nil
+}
+
+func clamp(at, now time.Time) time.Time {
+	if at.IsZero() || at.After(now) {
+		return now
+	}
+	return at
+}
+
+func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
+	now := e.Now()
+	c.At = clamp(c.At, now)
+	if backed, err := e.backedUp(ctx, m); err != nil || !backed {
+		return err
+	}
+	state, err := e.Store.Service(ctx, m.Name)
+	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+		return err
+	}
+	restore, running, err := e.restoring(ctx, m.Name, state, c.At)
+	if err != nil {
+		return err
+	}
+	switch {
+	case running:
+		return e.Store.MergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
+			if p.Restoring != restore {
+				p.Restoring, p.Meanwhile = restore, 0
+			}
+			p.Meanwhile++
+			return p, true
+		})
+	case restore != "":
+		e.Log.InfoContext(ctx, "a change was made while the service was restored: it does not count", "what", c.What, "at", c.At, "restore", restore)
+		return nil
+	}
+	newest := state.NewestGood
+	own := newest.ID != "" && newest.Service == "" && newest.AsOf.IsZero()
+	if own && c.At.Before(newest.CreatedAt.Add(-dr.ReportSkew)) {
+		return nil // that backup has it
+	}
+	if err := e.Store.MergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
+		return err
+	}
+	if own { // after the note: either this sees the backup's end, or the backup's end sees the note
+		p, err := e.Store.Point(ctx, m.Name, newest.ID)
+		if err == nil && !c.At.After(p.EndedAt) {
+			err = e.Store.MarkChanged(ctx, m.Name, p.ID)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+			return err
+		}
+	}
+	// One message for all changes within a minute: duplicate detection drops the others.
+	minute := now.Truncate(min(time.Minute, e.Timing.ChangeQuiet))
+	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: minute}, now.Add(e.Timing.ChangeQuiet))
+}
+
+// backedUp tells whether an instance is backed up by itself: it is a service, or has become the active instance of a pair.
+func (e *Engine) backedUp(ctx context.Context, m member) (bool, error) {
+	if _, listed := e.fleet().service(m.Name); listed {
+		return true, nil
+	}
+	for _, c := range e.fleet().couplesWith(m.Name) {
+		k, err := e.known(ctx, c)
+		if err != nil && !illegible(err) {
+			return false, err
+		}
+		if err == nil && k.IsActive(m.Name) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// restoring names the restore into a service that was at work at a time, and tells whether it still is; "": there was none.
+func (e *Engine) restoring(ctx context.Context, service string, state dr.ServiceState, at time.Time) (restore string, running bool, err error) {
+	holder, err := e.Store.Holder(ctx, service)
+	if err != nil && !illegible(err) {
+		return "", false, err
+	}
+	for _, id := range []string{holder, state.LastRestore.Operation} {
+		if dr.KindOf(id) == "" || dr.KindOf(id) == dr.KindBackup {
+			continue
+		}
+		op, _, err := e.Store.Operation(ctx, id)
+		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+			return "", false, err
+		}
+		if from, to, ok := op.Restored(); err == nil && ok && !at.Before(from.Add(-dr.ReportSkew)) && (to.IsZero() || !at.After(to)) {
+			return id, op.Phase != dr.Done, nil
+		}
+	}
+	return "", false, nil
+}
+
+// runChanges is what a message about the changes of one service leads to. One that was tried before may stand for a change that could not be noted.
+func (e *Engine) runChanges(ctx context.Context, t dr.Tick) error {
+	ctx = trace.Annotate(ctx, trace.KeyService, t.Service)
+	err := e.backupChanged(ctx, t)
+	if err == nil {
+		return nil
+	}
+	e.Log.WarnContext(ctx, "the backup after changes could not be created; trying again later", "error", err)
+	return e.TickLater(ctx, t, err)
+}
+
+func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
+	m, ok := e.fleet().member(t.Service)
+	if !ok {
+		return e.Store.MergePending(ctx, t.Service, func(dr.Pending) (dr.Pending, bool) { return dr.Pending{}, true })
+	}
+	if t.Try > 0 {
+		return e.noteChange(ctx, m, dr.Change{At: t.At, What: "told before"})
+	}
+	p, err := e.Store.Pending(ctx, m.Name)
+	if errors.Is(err, ErrNotFound) || err == nil && p.FirstAt.IsZero() {
+		return nil
+	}
+	if illegible(err) {
+		e.Log.ErrorContext(ctx, "what is remembered of the changes of a service cannot be read: delete it, the next backup has them", "error", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	now := e.Now()
+	if due := p.Due(e.Timing.ChangeQuiet, e.Timing.ChangeLongest); now.Before(due) {
+		return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: due}, due)
+	}
+	state, err := e.Store.Service(ctx, m.Name)
+	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+		return err
+	}
+	if n := state.NewestGood; n.ID != "" && n.Service == "" && n.AsOf.IsZero() && p.Covered(n.CreatedAt).FirstAt.IsZero() {
+		e.Log.InfoContext(ctx, "the changes are in a backup already", "point", n.ID)
+		return e.Store.MergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.Covered(n.CreatedAt), true })
+	}
+	r := Request{RequestedBy: "changes", Reason: fmt.Sprintf("%d changes from %s to %s, the last %s", p.Events, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339), p.What)}
+	op := e.newBackup(dr.ChangeID(m.Name, p.FirstAt), m, dr.TriggerChange, r, now)
+	start, ok, err := e.begin(ctx, op, stagger(m.Name, dr.StartWindow(len(e.fleet().Services))), time.Time{})
+	if err != nil {
+		return err
+	}
+	if !ok {
+		e.Log.WarnContext(ctx, "no backup after changes: notDuring never ends")
+	} else if op, err = e.createOnce(ctx, start.Operation, start.start); err != nil {
+		return err
+	}
+	var left dr.Pending
+	err = e.Store.MergePending(ctx, m.Name, func(now dr.Pending) (dr.Pending, bool) {
+		left = now.Taken(p, op.CreatedAt)
+		return left, left != now
+	})
+	if err != nil || left.FirstAt.IsZero() {
+		return err
+	}
+	due := left.Due(e.Timing.ChangeQuiet, e.Timing.ChangeLongest)
+	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: due}, due)
+}
+
+// remindChanges sends a message for changes whose own was lost.
+func (e *Engine) remindChanges(ctx context.Context) error {
+	services, err := e.Store.Pendings(ctx)
+	errs := []error{err}
+	for _, service := range services {
+		p, err := e.Store.Pending(ctx, service)
+		now := e.Now()
+		if err == nil && !p.FirstAt.IsZero() && now.After(p.Due(e.Timing.ChangeQuiet, e.Timing.ChangeLongest).Add(e.Timing.WatchdogGrace)) {
+			err = e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: service, At: now}, now)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// changedSince tells whether a change of a service was reported that was made after a time. What cannot be read tells nothing.
+func (e *Engine) changedSince(ctx context.Context, service string, from time.Time) bool {
+	p, err := e.Store.Pending(ctx, service)
+	return err == nil && p.Within(from, e.Now())
+}
+
+// meanwhile is a note about what was reported while an operation restored; "": nothing was.
+func (e *Engine) meanwhile(ctx context.Context, op dr.Operation) string {
+	p, err := e.Store.Pending(ctx, op.Service)
+	if err != nil || p.Restoring != op.ID || p.Meanwhile == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d changes of %s were reported while it was restored; most are the restore itself, others are lost or mixed with it", p.Meanwhile, op.Service)
+}
+
+// settleChanges notes in the recovery points of a backup what was reported before they were remembered, and forgets what was counted during a restore.
+func (e *Engine) settleChanges(ctx context.Context, op dr.Operation) error {
+	p, err := e.Store.Pending(ctx, op.Service)
+	if errors.Is(err, ErrNotFound) || illegible(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, point := range dr.Points(op) {
+		if !point.Changed && p.Within(point.CreatedAt, point.EndedAt) {
+			if err := e.Store.MarkChanged(ctx, point.Service, point.ID); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+				return err
+			}
+		}
+	}
+	if p.Restoring != op.ID {
+		return nil
+	}
+	return e.Store.MergePending(ctx, op.Service, func(p dr.Pending) (dr.Pending, bool) {
+		ours := p.Restoring == op.ID
+		if ours {
+			p.Restoring, p.Meanwhile = "", 0
+		}
+		return p, ours
+	})
+}
+
+// at finds an instance of the fleet by its ARM id, or by that of something in it.
+func (f Fleet) at(resourceID string) (member, bool) {
+	id := strings.ToLower(resourceID)
+	for _, s := range f.Services {
+		for _, i := range s.all() {
+			own := strings.ToLower(i.ResourceID)
+			if id == own || strings.HasPrefix(id, own+"/") {
+				return f.member(i.Name)
+			}
+		}
+	}
+	return member{}, false
+}
+
+// all is a service with its secondaries and its drill instance.
+func (s Service) all() []dr.Instance {
+	list := []dr.Instance{s.instance()}
+	for _, sec := range s.Secondaries {
+		list = append(list, sec.Instance)
+	}
+	if s.Drill != nil {
+		list = append(list, *s.Drill)
+	}
+	return list
+}
