@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
@@ -260,6 +262,39 @@ func TestRecoveryPointsAreListedAsTheyComeAndWithoutSettings(t *testing.T) {
 		if w := (&recorder{err: err}).get("/api/recovery-points?service=contoso-eu"); !isProblem(w, want) {
 			t.Errorf("%v: %d %s", err, w.Code, w.Body)
 		}
+	}
+}
+
+func TestTheStatusIsAlsoTextForPrometheus(t *testing.T) {
+	proof := dr.Proof{Operation: "op", RecoverySeconds: 664}
+	var text strings.Builder
+	w := httptest.NewRecorder()
+	writeMetrics(w, engine.Status{Services: []dr.Posture{
+		{Service: "contoso-eu", Plan: "nightly", Active: "contoso-us", Protected: true, NewestGood: dr.PointRef{ID: "p"}, AgeSeconds: 3600.5, RPOSeconds: 93600, Proven: true, Proof: proof, ProofAgeSeconds: 60,
+			SurvivesPrimaryLoss: dr.Survival{Survives: dr.Yes}, Holds: []dr.Held{{}}},
+		{Service: `"b\`, Plan: "x\ny", Active: `"B\`, SurvivesPrimaryLoss: dr.Survival{Survives: dr.NotKnown}},
+	}})
+	for line := range strings.Lines(w.Body.String()) {
+		if !strings.HasPrefix(line, "#") {
+			text.WriteString(line)
+		}
+	}
+	const eu, b = `{service="contoso-eu",plan="nightly"} `, `{service="\"b\\",plan="x\ny"} `
+	want := "apimdr_protected" + eu + "1\napimdr_protected" + b + "0\napimdr_newest_good_age_seconds" + eu + "3600.5\napimdr_rpo_seconds" + eu + "93600\napimdr_rpo_seconds" + b + "0\n" +
+		"apimdr_failed_over" + eu + "1\napimdr_failed_over" + b + "0\napimdr_survives_primary_loss" + eu + "1\napimdr_proven" + eu + "1\napimdr_proven" + b + "0\n" +
+		"apimdr_proof_age_seconds" + eu + "60\napimdr_proof_recovery_seconds" + eu + "664\napimdr_holds" + eu + "1\napimdr_holds" + b + "0\n"
+	if diff := cmp.Diff(want, text.String()); diff != "" || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Errorf("%s\n%s", w.Header(), diff)
+	}
+	if n := strings.Count(w.Body.String(), "# HELP apimdr_"); n != len(metrics) || n != strings.Count(w.Body.String(), " gauge\n") {
+		t.Errorf("%s", w.Body)
+	}
+	r := &recorder{}
+	if w := r.get("/api/status?format=prometheus"); w.Code != http.StatusOK || !strings.HasPrefix(w.Body.String(), "# HELP apimdr_protected ") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := r.get("/api/status?format=xml"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "prometheus") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 

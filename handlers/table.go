@@ -96,7 +96,7 @@ func (a *App) Table() []Function {
 		{Name: "HoldService", Pattern: "PUT /api/services/{name}/hold", Role: principal.Operator, HTTP: a.holdService},
 		{Name: "ReleaseService", Pattern: "POST /api/services/{name}/release", Role: principal.Operator, HTTP: a.releaseService},
 		{Name: "GetServiceBusy", Pattern: "GET /api/services/{name}/busy", Role: principal.Reader, HTTP: a.getServiceBusy},
-		{Name: "GetStatus", Pattern: "GET /api/status", Role: principal.Reader, HTTP: a.getStatus},
+		{Name: "GetStatus", Pattern: "GET /api/status", Role: principal.Reader, Query: []string{"format"}, HTTP: a.getStatus},
 		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, Query: []string{"service", "prune"}, HTTP: a.listRecoveryPoints},
 		{Name: "GetNotCovered", Pattern: "GET /api/recovery-points/{id}/not-covered", Role: principal.Reader, HTTP: a.getNotCovered},
 		{Name: "RunOperation", Message: a.runOperation},
