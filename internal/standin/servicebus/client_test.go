@@ -121,12 +121,50 @@ func TestAbandonDeliversAgainWithAHigherCountAndNewProperties(t *testing.T) {
 	}
 }
 
-func TestDeferIsRefused(t *testing.T) {
+func TestWhatIsNotSupportedIsRefused(t *testing.T) {
+	b := start(t)
+	b.send("operations", text("x"))
+	s, r := b.sender("operations"), b.receiver("operations", peekLock)
+	m := b.receive(r, 1)[0]
+	if err := r.DeferMessage(b.ctx, m, nil); err == nil || b.ctx.Err() != nil { // first: the others make the client dial anew
+		t.Errorf("defer: %v", err)
+	}
+	for name, ask := range map[string]func() error{
+		"receive deferred": func() error { _, err := r.ReceiveDeferredMessages(b.ctx, []int64{1}, nil); return err },
+		"schedule": func() error {
+			_, err := s.ScheduleMessages(b.ctx, []*azservicebus.Message{text("x")}, time.Now().Add(time.Hour), nil)
+			return err
+		},
+		"cancel a scheduled one": func() error { return s.CancelScheduledMessages(b.ctx, []int64{1}, nil) },
+		"session":                func() error { _, err := b.client.AcceptSessionForQueue(b.ctx, "operations", "s", nil); return err },
+		"next session":           func() error { _, err := b.client.AcceptNextSessionForQueue(b.ctx, "operations", nil); return err },
+	} {
+		if err := ask(); err == nil || b.ctx.Err() != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	b.holds("operations", 1, 0, 0)
+}
+
+// A message whose link is gone is settled through $management.
+func TestSettlingByLockTokenDoesWhatSettlingOnTheLinkDoes(t *testing.T) {
 	b := start(t)
 	b.send("operations", text("x"))
 	r := b.receiver("operations", peekLock)
-	if err := r.DeferMessage(b.ctx, b.receive(r, 1)[0], nil); err == nil {
-		t.Error("defer succeeded")
+	byToken := func(m *azservicebus.ReceivedMessage) *azservicebus.ReceivedMessage {
+		return &azservicebus.ReceivedMessage{LockToken: m.LockToken}
+	}
+	first := b.receive(r, 1)[0]
+	must(t, r.AbandonMessage(b.ctx, byToken(first), &azservicebus.AbandonMessageOptions{PropertiesToModify: map[string]any{"why": "later"}}))
+	second := b.receive(r, 1)[0]
+	if second.DeliveryCount != 2 || second.ApplicationProperties["why"] != "later" {
+		t.Errorf("count %d, properties %v", second.DeliveryCount, second.ApplicationProperties)
+	}
+	wantCode(t, r.AbandonMessage(b.ctx, byToken(first), nil), azservicebus.CodeLockLost)
+	must(t, r.DeadLetterMessage(b.ctx, byToken(second), &azservicebus.DeadLetterOptions{Reason: ptr("unreadable"), ErrorDescription: ptr("no id")}))
+	m := b.receive(b.deadLetters("operations"), 1)[0]
+	if *m.DeadLetterReason != "unreadable" || *m.DeadLetterErrorDescription != "no id" || m.ApplicationProperties["why"] != "later" {
+		t.Errorf("got %+v", m)
 	}
 }
 
