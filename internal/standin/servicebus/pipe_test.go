@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"apim-dr/internal/standin/servicebus"
+	"apim-dr/internal/standin/servicebus/amqp"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 )
@@ -54,4 +55,44 @@ func TestTenHoursPassInAMoment(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
+}
+
+// rawPipe runs f in a bubble of a fake clock, with a peer of a server.
+func rawPipe(t *testing.T, f func(t *testing.T, p *peer)) {
+	synctest.Test(t, func(t *testing.T) {
+		server, err := servicebus.New(namespace())
+		must(t, err)
+		near, far := net.Pipe()
+		go server.ServeConn(far)
+		f(t, rawOn(t, near))
+		must(t, near.Close())
+		must(t, server.Close())
+	})
+}
+
+func TestATokenThatExpiredOpensNoLink(t *testing.T) {
+	rawPipe(t, func(t *testing.T, p *peer) {
+		const audience = "amqp://contoso/operations"
+		if code := p.putToken(audience, audience, testKey, time.Now().Add(time.Minute), sasType); code != 202 {
+			t.Fatalf("put-token: %d", code)
+		}
+		p.send(0, amqp.Attach, sender("s", 1, "operations")...)
+		p.expect(amqp.Attach)
+		p.expect(amqp.Flow)
+		time.Sleep(time.Minute)
+		p.send(0, amqp.Attach, sender("late", 2, "operations")...)
+		p.expectRefusal(6, "amqp:unauthorized-access")
+	})
+}
+
+func TestAPeerThatSaysNothingForTooLongIsHungUpOn(t *testing.T) {
+	rawPipe(t, func(t *testing.T, p *peer) {
+		began := time.Now()
+		if f, err := amqp.ReadFrame(p, 1024); err == nil {
+			t.Fatalf("got frame %+v", f)
+		}
+		if took := time.Since(began); took < 2*time.Minute || took > 10*time.Minute {
+			t.Errorf("hung up after %s", took)
+		}
+	})
 }
