@@ -2,6 +2,8 @@ package servicebus_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -57,21 +59,22 @@ func TestTenHoursPassInAMoment(t *testing.T) {
 	}
 }
 
-// rawPipe runs f in a bubble of a fake clock, with a peer of a server.
-func rawPipe(t *testing.T, f func(t *testing.T, p *peer)) {
+// onPipe runs f in a bubble of a fake clock, with a connection to a server.
+func onPipe(t *testing.T, f func(t *testing.T, c net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		server, err := servicebus.New(namespace())
 		must(t, err)
 		near, far := net.Pipe()
 		go server.ServeConn(far)
-		f(t, rawOn(t, near))
+		f(t, near)
 		must(t, near.Close())
 		must(t, server.Close())
 	})
 }
 
 func TestATokenThatExpiredOpensNoLink(t *testing.T) {
-	rawPipe(t, func(t *testing.T, p *peer) {
+	onPipe(t, func(t *testing.T, c net.Conn) {
+		p := rawOn(t, c)
 		const audience = "amqp://contoso/operations"
 		if code := p.putToken(audience, audience, testKey, time.Now().Add(time.Minute), sasType); code != 202 {
 			t.Fatalf("put-token: %d", code)
@@ -86,13 +89,19 @@ func TestATokenThatExpiredOpensNoLink(t *testing.T) {
 }
 
 func TestAPeerThatSaysNothingForTooLongIsHungUpOn(t *testing.T) {
-	rawPipe(t, func(t *testing.T, p *peer) {
-		began := time.Now()
-		if f, err := amqp.ReadFrame(p, 1024); err == nil {
-			t.Fatalf("got frame %+v", f)
-		}
-		if took := time.Since(began); took < 2*time.Minute || took > 10*time.Minute {
-			t.Errorf("hung up after %s", took)
-		}
-	})
+	for name, greet := range map[string]bool{"from the start": false, "after the handshake": true} {
+		onPipe(t, func(t *testing.T, c net.Conn) {
+			if greet {
+				rawOn(t, c)
+			}
+			began := time.Now()
+			must(t, c.SetReadDeadline(began.Add(time.Hour)))
+			if f, err := amqp.ReadFrame(c, 1024); !errors.Is(err, io.EOF) {
+				t.Fatalf("%s: frame %+v, error %v", name, f, err)
+			}
+			if took := time.Since(began); took < 2*time.Minute || took > 10*time.Minute {
+				t.Errorf("%s: hung up after %s", name, took)
+			}
+		})
+	}
 }

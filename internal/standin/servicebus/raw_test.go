@@ -196,6 +196,22 @@ func TestLinksAreRefusedWithTheRightCondition(t *testing.T) {
 	p.send(0, amqp.Detach, uint32(5), true) // the client's answer must not be answered
 	p.send(0, amqp.End)
 	p.expect(amqp.End)
+	p.send(0, amqp.Attach, sender("s", 6, "operations")...) // nor anything after the end
+	p.send(1, amqp.Begin, nil, uint32(0), uint32(1), uint32(1))
+	p.expect(amqp.Begin)
+}
+
+func TestAnEndedSessionTakesNoMessages(t *testing.T) {
+	b := start(t)
+	p := b.raw()
+	p.authorize("operations")
+	p.send(0, amqp.Attach, receiver("r", 1, "operations", "")...)
+	p.expect(amqp.Attach)
+	p.send(0, amqp.Flow, uint32(1), uint32(100), uint32(0), uint32(0), uint32(1), uint32(0), uint32(5))
+	p.send(0, amqp.End)
+	p.expect(amqp.End)
+	b.send("operations", text("x"))
+	b.receive(b.receiver("operations", peekLock), 1)
 }
 
 // The real client ends its session on any of these.
@@ -212,6 +228,7 @@ func TestNothingIsSaidOnALinkAfterWeDetachedIt(t *testing.T) {
 	must(t, err)
 	p.expectDetach("amqp:link:detach-forced")
 	b.send("operations", text("y")) // there is credit, but no link
+	p.send(0, amqp.Flow, uint32(2), uint32(100), uint32(0), uint32(0), uint32(1), uint32(1), uint32(5))
 	p.send(0, amqp.Disposition, true, delivery, nil, false, amqp.Describe(amqp.Accepted))
 	p.send(0, amqp.Detach, uint32(1), true)
 	p.send(0, amqp.End)
