@@ -40,6 +40,11 @@ func TestTheHandlerGetsTheDocumentedEnvironmentAndNothingElse(t *testing.T) {
 			t.Errorf("%s reaches the handler", name)
 		}
 	}
+	write(t, root+"/host.json", strings.Replace(host, `"Nightly"`, `"/"`, 1))
+	r = runReady(t, Options{Root: root}, fine)
+	if dir := r.greetings()[0].Dir; dir != "/" {
+		t.Errorf("an absolute workingDirectory became %s", dir)
+	}
 }
 
 // The harness answers GET / with 404: every test that becomes ready shows that any answer counts.
