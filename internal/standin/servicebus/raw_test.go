@@ -201,6 +201,19 @@ func TestLinksAreRefusedWithTheRightCondition(t *testing.T) {
 	p.expect(amqp.Begin)
 }
 
+func TestADispositionMayNameARange(t *testing.T) {
+	b := start(t)
+	b.send("operations", text("1"), text("2"), text("3"))
+	p := b.raw()
+	p.authorize("operations")
+	p.send(0, amqp.Attach, receiver("r", 1, "operations", "")...)
+	p.expect(amqp.Attach)
+	p.send(0, amqp.Flow, uint32(1), uint32(100), uint32(0), uint32(0), uint32(1), uint32(0), uint32(3))
+	first := p.expect(amqp.Transfer).Fields.Uint(1)
+	p.send(0, amqp.Disposition, true, first, first+1, true, amqp.Describe(amqp.Accepted))
+	b.holds("operations", 1, 0, 0)
+}
+
 func TestAnEndedSessionTakesNoMessages(t *testing.T) {
 	b := start(t)
 	p := b.raw()
