@@ -126,6 +126,23 @@ func TestA2xxCompletesAndAnythingElseAbandonsUntilTheMessageIsDead(t *testing.T)
 	}
 }
 
+func TestAConnectionIsFoundByItsNameThenWithAzureWebJobsBeforeIt(t *testing.T) {
+	for _, test := range []struct {
+		connection, want string
+		settings         map[string]string
+	}{
+		{`"BUS"`, "own", map[string]string{"BUS": "own", "AzureWebJobsBUS": "prefixed"}},
+		{`"BUS"`, "prefixed", map[string]string{"AzureWebJobsBUS": "prefixed"}},
+		{`""`, "default", map[string]string{"AzureWebJobsServiceBus": "default", "ServiceBus": "other"}},
+	} {
+		function := strings.Replace(busFunction(`"queueName":"orders"`), `"BUS"`, test.connection, 1)
+		h, err := New(Options{Root: stage(t, plainHost, map[string]string{"Orders": function}), Settings: test.settings})
+		if err != nil || h.app.function("Orders").bus.connection != test.want {
+			t.Errorf("%s among %v: %v, want %s", test.connection, test.settings, err, test.want)
+		}
+	}
+}
+
 func TestATopicsSubscriptionIsATrigger(t *testing.T) {
 	n := newNamespace(t, nil, servicebus.Topic{Name: "results", Subscriptions: []servicebus.Subscription{{Queue: servicebus.Queue{Name: "mail"}}}})
 	r := runReady(t, n.options(t, plainHost, map[string]string{"Mail": busFunction(`"topicName":"results","subscriptionName":"mail","dataType":"binary"`)}), fine)
@@ -179,16 +196,23 @@ func TestMessagesAreEncodedAsTheHostDoesAndJSONBodiesLeakUnlessBinary(t *testing
 			t.Errorf("%s: data %q", queue, got.Data["msg"])
 		}
 		for name, value := range want {
-			if g := string(plainJSON(meta[name])); g != value {
+			got, sent := meta[name]
+			if g := string(plainJSON(got)); g != value || sent != (value != "null") { // nulls are left out
 				t.Errorf("%s: %s is %s, want %s", queue, name, g, value)
 			}
 		}
-		for name, layout := range map[string]string{"EnqueuedTime": zoned, "EnqueuedTimeUtc": zoneless, "ExpiresAt": zoned, "ExpiresAtUtc": zoneless} {
+		for name, layout := range map[string]string{
+			"EnqueuedTime": "2006-01-02T15:04:05+00:00", "EnqueuedTimeUtc": "2006-01-02T15:04:05",
+			"ExpiresAt": "2006-01-02T15:04:05+00:00", "ExpiresAtUtc": "2006-01-02T15:04:05",
+		} {
 			if text, ok := meta[name]; ok || strings.HasPrefix(name, "Enqueued") || queue == "binary" {
-				if _, err := time.Parse(layout, fmt.Sprint(text)); err != nil {
-					t.Errorf("%s: %s: %v", queue, name, err)
+				if at, err := time.Parse(layout, fmt.Sprint(text)); err != nil || at.Format(layout) != text { // Parse takes parts of a second
+					t.Errorf("%s: %s is %v (%v)", queue, name, text, err)
 				}
 			}
+		}
+		if meta["EnqueuedTime"] != fmt.Sprint(meta["EnqueuedTimeUtc"])+"+00:00" {
+			t.Errorf("%s: enqueued at %v, %v", queue, meta["EnqueuedTime"], meta["EnqueuedTimeUtc"])
 		}
 		var token string
 		if err := json.Unmarshal([]byte(meta["LockToken"].(string)), &token); err != nil || len(token) != 36 {
@@ -201,6 +225,15 @@ func TestMessagesAreEncodedAsTheHostDoesAndJSONBodiesLeakUnlessBinary(t *testing
 		if ns := client["FullyQualifiedNamespace"]; !strings.Contains(n.connection, fmt.Sprintf("sb://%s;", ns)) {
 			t.Errorf("%s: namespace %v", queue, ns)
 		}
+	}
+}
+
+// The stand-in of Service Bus forwards nothing, so that nothing there has a source.
+func TestTheSourceOfADeadLetterIsMetadata(t *testing.T) {
+	source := "orders"
+	e := busEnvelope(&function{}, "ns", &azservicebus.ReceivedMessage{DeadLetterSource: &source}, time.Now())
+	if got := e.Metadata["DeadLetterSource"]; got != `"orders"` {
+		t.Errorf("%v", got)
 	}
 }
 
@@ -285,6 +318,15 @@ func TestATriggerSurvivesDroppedConnectionsAndAMissingQueueDoesNotStopTheHost(t 
 		n.awaitCount("orders", 0, 0)
 		n.DropConnections()
 	}
+	// The client recovers from a drop; this it gives up on, and the host begins anew.
+	for detached := 0; detached == 0; time.Sleep(time.Millisecond) {
+		var err error
+		if detached, err = n.DetachLinks("orders", "amqp:not-allowed", "disabled"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.send("orders", message("last", "x"))
+	r.await("the message after a fatal error", func() bool { return len(r.endsOf("Orders")) > 3 })
 }
 
 func TestAKilledHandlersMessageIsDeliveredAgain(t *testing.T) {
@@ -322,6 +364,9 @@ func TestAMessageInFlightWhenTheHostEndsComesBackWhenItsLockExpires(t *testing.T
 	n.send("orders", message("m-1", "x"))
 	first.awaitCount(InvocationStarted, 1)
 	first.shut()
+	if settled := n.Requests()[servicebus.Request{Entity: "orders", Kind: "settlement"}]; settled != 0 {
+		t.Error("the host settled it when it ended")
+	}
 	second := runReady(t, o, fine)
 	second.await("the second delivery", func() bool { return len(second.endsOf("Orders")) == 1 })
 	n.awaitCount("orders", 0, 0)
