@@ -345,9 +345,10 @@ func TestAKilledHandlersMessageIsDeliveredAgain(t *testing.T) {
 	if err := r.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	r.await("the second delivery", func() bool { return len(r.endsOf("Orders")) == 2 })
+	// Between the end of the process and its successor's start a delivery may fail, too.
 	n.awaitCount("orders", 0, 0)
-	if ends := r.endsOf("Orders"); ends[0].Err == nil || ends[1].Err != nil {
+	r.await("a delivery that succeeds", func() bool { ends := r.endsOf("Orders"); return len(ends) > 1 && ends[len(ends)-1].Err == nil })
+	if ends := r.endsOf("Orders"); ends[0].Err == nil {
 		t.Errorf("events %+v", ends)
 	}
 }

@@ -53,7 +53,7 @@ func TestProxyingKeepsTheRequestAndTheAnswerAsTheyAre(t *testing.T) {
 }
 
 func TestProxyingStreamsBothWays(t *testing.T) {
-	heard, more := make(chan string), make(chan struct{})
+	heard, more, all := make(chan string), make(chan struct{}), make(chan struct{})
 	host := strings.Replace(plainHost, `"enableProxying`, `"enableForwardingHttpRequest":true,"enableProxying`, 1) // proxying comes first
 	r := runReady(t, Options{Root: stage(t, host, map[string]string{"Echo": httpFunction(open)})}, func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/hello" {
@@ -77,6 +77,7 @@ func TestProxyingStreamsBothWays(t *testing.T) {
 				t.Errorf("the handler read %q, want %q", got, word)
 			}
 		}
+		close(all)
 		out.Close()
 	}()
 	res, err := http.Post(r.URL()+"/api/Echo", "text/plain", in)
@@ -88,6 +89,11 @@ func TestProxyingStreamsBothWays(t *testing.T) {
 	for _, word := range []string{"three", "four"} {
 		if line, err := answer.ReadString('\n'); err != nil || line != word+"\n" { // before the answer has ended
 			t.Fatalf("%q, %v", line, err)
+		}
+		select {
+		case <-all:
+		default:
+			t.Error("the answer came before the request was read")
 		}
 		more <- struct{}{}
 	}

@@ -137,7 +137,7 @@ func TestAnEmptyOrNullAnswerHangsUntilTheTimeoutWhichRestartsTheHandlerUnderItsS
 			t.Parallel()
 			root := stage(t, plainHost, map[string]string{"Hang": minuteTimer, "Sibling": minuteTimer})
 			answered := make(chan struct{})
-			r := runReady(t, Options{Root: root, FunctionTimeout: time.Second}, func(w http.ResponseWriter, req *http.Request) {
+			r := runReady(t, Options{Root: root, FunctionTimeout: 2 * time.Second}, func(w http.ResponseWriter, req *http.Request) {
 				switch req.URL.Path {
 				case "/Hang":
 					reply(w, http.StatusOK, body)
@@ -150,11 +150,11 @@ func TestAnEmptyOrNullAnswerHangsUntilTheTimeoutWhichRestartsTheHandlerUnderItsS
 			begun := time.Now()
 			go func() { hang <- r.Invoke(t.Context(), "Hang") }()
 			<-answered
-			time.AfterFunc(200*time.Millisecond, func() { sibling <- r.Invoke(t.Context(), "Sibling") })
+			time.AfterFunc(600*time.Millisecond, func() { sibling <- r.Invoke(t.Context(), "Sibling") })
 			if err := <-hang; !errors.Is(err, ErrTimeout) {
 				t.Errorf("the hanging invocation: %v", err)
 			}
-			if took := time.Since(begun); took < time.Second {
+			if took := time.Since(begun); took < 2*time.Second {
 				t.Errorf("it ended after %s", took)
 			}
 			if err := <-sibling; err == nil || errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "invoke Sibling") {

@@ -69,7 +69,7 @@ func TestReadinessIsPolledUntilTheHandlerAnswers(t *testing.T) {
 
 func TestAHandlerThatDoesNotAnswerInTimeCountsAsACrash(t *testing.T) {
 	t.Parallel()
-	host := strings.Replace(plainHost, `"enable`, `"initializationTimeout":"00:00:01","enable`, 1)
+	host := strings.Replace(plainHost, `"enable`, `"initializationTimeout":"00:00:02","enable`, 1)
 	var slow atomic.Bool
 	slow.Store(true)
 	r := run(t, Options{Root: stage(t, host, map[string]string{"Nightly": minuteTimer})}, func(_ http.ResponseWriter, req *http.Request) {
