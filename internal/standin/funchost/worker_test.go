@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -188,6 +190,35 @@ func TestInvocationsWaitForARestartingHandler(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// Too short a while to meet it with a process: this one has ended, and no other was started yet.
+func TestInvocationsWaitForTheNextHandlerWhenOneHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := &worker{cmd: &exec.Cmd{}, ready: make(chan struct{}), ended: make(chan struct{}), code: -1}
+		close(dead.ready)
+		close(dead.ended)
+		next := &worker{cmd: &exec.Cmd{}, ready: make(chan struct{}), ended: make(chan struct{})}
+		close(next.ready)
+		h := &Host{current: dead, changed: make(chan struct{})}
+		got := make(chan *worker, 1)
+		go func() {
+			w, err := h.acquire(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			got <- w
+		}()
+		synctest.Wait()
+		h.mu.Lock()
+		h.current = next
+		close(h.changed)
+		h.changed = make(chan struct{})
+		h.mu.Unlock()
+		if w := <-got; w != next {
+			t.Error("the invocation did not wait")
+		}
+	})
 }
 
 func TestTheEndOfRunTakesTheWholeProcessGroupAtOnce(t *testing.T) {
