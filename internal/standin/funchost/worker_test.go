@@ -69,6 +69,29 @@ func TestReadinessIsPolledUntilTheHandlerAnswers(t *testing.T) {
 	}
 }
 
+type roundTrip func() (*http.Response, error)
+
+func (f roundTrip) RoundTrip(*http.Request) (*http.Response, error) { return f() }
+
+func TestTheHandlerIsAskedEvery25Milliseconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		h := &Host{app: &app{startLimit: time.Minute}, client: &http.Client{Transport: roundTrip(func() (*http.Response, error) {
+			if tries++; tries < 5 {
+				return nil, errors.New("connection refused")
+			}
+			return &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody}, nil
+		})}}
+		begun := time.Now()
+		if err := h.awaitAnswer(t.Context(), &worker{cmd: &exec.Cmd{}, ended: make(chan struct{})}); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took != 100*time.Millisecond {
+			t.Errorf("five tries took %s", took)
+		}
+	})
+}
+
 func TestAHandlerThatDoesNotAnswerInTimeCountsAsACrash(t *testing.T) {
 	t.Parallel()
 	host := strings.Replace(plainHost, `"enable`, `"initializationTimeout":"00:00:02","enable`, 1)
