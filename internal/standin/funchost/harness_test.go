@@ -145,7 +145,6 @@ type rig struct {
 	events []Event
 	lines  []string // "<stream>: <line>"
 	hellos []hello
-	pings  int
 }
 
 // run starts a host whose handler's requests answer serves.
@@ -154,7 +153,9 @@ func run(t *testing.T, o Options, answer http.HandlerFunc) *rig {
 	r := &rig{t: t, ended: make(chan struct{}), change: make(chan struct{})}
 	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/" {
-			r.note(func() { r.pings++ })
+			if req.Method != http.MethodGet {
+				t.Errorf("%s / to see whether the handler is ready", req.Method)
+			}
 			http.NotFound(w, req)
 			return
 		}

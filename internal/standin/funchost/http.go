@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
+	"mime"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -37,12 +39,17 @@ func (h *Host) serveFunction(w http.ResponseWriter, r *http.Request, f *function
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	// The handler never learns that a caller went away.
-	ctx, cancel := joined(context.WithoutCancel(r.Context()), h.stop)
+	custom := h.app.host.CustomHandler
+	proxied := f.output.Type != "" && custom.EnableProxyingHTTPRequest
+	ctx := r.Context()
+	if !proxied { // the proxy (YARP) drops the request of a caller who went away, the host's own client never does
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := joined(ctx, h.stop)
 	defer cancel()
 	r.Body = http.MaxBytesReader(w, r.Body, 100<<20) // the host's limit
-	if custom := h.app.host.CustomHandler; f.output.Type != "" && (custom.EnableProxyingHTTPRequest || custom.EnableForwardingHTTPRequest) {
-		if !custom.EnableProxyingHTTPRequest && r.ContentLength < 0 {
+	if proxied || f.output.Type != "" && custom.EnableForwardingHTTPRequest {
+		if !proxied && r.ContentLength < 0 {
 			r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil // the legacy forwarding loses chunked bodies
 		}
 		h.proxy(ctx, w, r, f)
@@ -122,6 +129,7 @@ func (h *Host) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request
 		proxy := httputil.ReverseProxy{
 			Transport:     h.client.Transport,
 			FlushInterval: -1,
+			ErrorLog:      slog.NewLogLogger(h.opts.Log.Handler(), slog.LevelWarn),
 			Rewrite: func(pr *httputil.ProxyRequest) {
 				pr.Out.URL.Scheme, pr.Out.URL.Host, pr.Out.URL.RawQuery, pr.Out.Host = "http", target.addr, pr.In.URL.RawQuery, pr.In.Host
 				for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
@@ -136,6 +144,9 @@ func (h *Host) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request
 				return nil
 			},
 			ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+				if r.Context().Err() != nil {
+					return // the caller is gone, which the host does not count as a failure
+				}
 				res.err = fmt.Errorf("proxy to %s: %w", f.name, err)
 				status := http.StatusBadGateway
 				if ctx.Err() != nil {
@@ -159,9 +170,11 @@ func (h *Host) envelopeHTTP(ctx context.Context, w http.ResponseWriter, r *http.
 	for _, name := range f.params {
 		params[name], meta[name] = r.PathValue(name), twice(r.PathValue(name))
 	}
+	headers := r.Header.Clone()
+	headers.Set("Host", r.Host) // net/http keeps it apart
 	address := url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
 	req := map[string]any{
-		"Url": address.String(), "Method": r.Method, "Query": query, "Headers": r.Header, "Params": params, "Identities": []any{},
+		"Url": address.String(), "Method": r.Method, "Query": query, "Headers": headers, "Params": params, "Identities": []any{},
 	}
 	if r.ContentLength > 0 {
 		body, err := io.ReadAll(r.Body)
@@ -169,7 +182,9 @@ func (h *Host) envelopeHTTP(ctx context.Context, w http.ResponseWriter, r *http.
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		req["Body"] = string(body)
+		if req["Body"] = any(string(body)); binary(r) {
+			req["Body"] = body // base64
+		}
 	}
 	res := h.invoke(ctx, f, "", envelope{Data: map[string]any{f.trigger.Name: req}, Metadata: meta})
 	if res.err != nil {
@@ -185,6 +200,12 @@ func (h *Host) envelopeHTTP(ctx context.Context, w http.ResponseWriter, r *http.
 		return
 	}
 	writeOutput(w, f.output, raw)
+}
+
+// binary tells whether the host takes a body for bytes.
+func binary(r *http.Request) bool {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return kind == "application/octet-stream" || strings.HasPrefix(kind, "multipart/")
 }
 
 // writeOutput turns the http output of an answer ({statusCode|status, headers, body}, or the body itself) into the response.

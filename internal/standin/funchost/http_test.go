@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -52,8 +53,9 @@ func TestProxyingKeepsTheRequestAndTheAnswerAsTheyAre(t *testing.T) {
 }
 
 func TestProxyingStreamsBothWays(t *testing.T) {
-	heard, more := make(chan string), make(chan struct{})
-	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Echo": httpFunction(open)})}, func(w http.ResponseWriter, req *http.Request) {
+	heard, more, all := make(chan string), make(chan struct{}), make(chan struct{})
+	host := strings.Replace(plainHost, `"enableProxying`, `"enableForwardingHttpRequest":true,"enableProxying`, 1) // proxying comes first
+	r := runReady(t, Options{Root: stage(t, host, map[string]string{"Echo": httpFunction(open)})}, func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/hello" {
 			return
 		}
@@ -75,6 +77,7 @@ func TestProxyingStreamsBothWays(t *testing.T) {
 				t.Errorf("the handler read %q, want %q", got, word)
 			}
 		}
+		close(all)
 		out.Close()
 	}()
 	res, err := http.Post(r.URL()+"/api/Echo", "text/plain", in)
@@ -86,6 +89,11 @@ func TestProxyingStreamsBothWays(t *testing.T) {
 	for _, word := range []string{"three", "four"} {
 		if line, err := answer.ReadString('\n'); err != nil || line != word+"\n" { // before the answer has ended
 			t.Fatalf("%q, %v", line, err)
+		}
+		select {
+		case <-all:
+		default:
+			t.Error("the answer came before the request was read")
 		}
 		more <- struct{}{}
 	}
@@ -121,7 +129,7 @@ func TestWithoutProxyingOrWithoutAnOutputHTTPArrivesInTheEnvelope(t *testing.T) 
 			function = strings.Replace(function, open, open+`,"route":"things/{kind}/{*rest}"`, 1)
 		}
 		r := runReady(t, Options{Root: stage(t, host, map[string]string{"Things": function})}, rec.ServeHTTP)
-		res, body := r.send("POST", "/api/things/red/a/b?x=1", `{"n":1}`, "Accept", "*/*", "User-Agent", "test", "Accept-Encoding", "identity")
+		res, body := r.send("POST", "/api/things/red/a/b?x=1", `{"n":1}`, "Accept", "*/*", "User-Agent", "test", "Accept-Encoding", "identity", "Content-Type", "text/plain")
 		if res.StatusCode != http.StatusNoContent || body != "" {
 			t.Errorf("%s: an answer without an http output gave %d %q", name, res.StatusCode, body)
 		}
@@ -130,9 +138,18 @@ func TestWithoutProxyingOrWithoutAnOutputHTTPArrivesInTheEnvelope(t *testing.T) 
 			t.Errorf("%s: path %s", name, got.URL.Path)
 		}
 		sameJSON(t, got.body, `{"Data":{"req":{"Url":"`+r.URL()+`/api/things/red/a/b?x=1","Method":"POST","Query":{"x":"1"},
-		  "Headers":{"Accept":["*/*"],"Accept-Encoding":["identity"],"Content-Length":["7"],"User-Agent":["test"]},
+		  "Headers":{"Accept":["*/*"],"Accept-Encoding":["identity"],"Content-Length":["7"],"Content-Type":["text/plain"],
+		  "Host":["`+strings.TrimPrefix(r.URL(), "http://")+`"],"User-Agent":["test"]},
 		  "Params":{"kind":"red","rest":"a/b"},"Identities":[],"Body":"{\"n\":1}"}},
 		  "Metadata":{"sys":{"MethodName":"Things","UtcNow":"now","RandGuid":"guid"},"kind":"\"red\"","rest":"\"a/b\""}}`)
+		r.send("POST", "/api/things/red", "\xff\x00", "Content-Type", "application/octet-stream")
+		if got := rec.last(t); !strings.Contains(got.body, `"Body":"/wA="`) {
+			t.Errorf("%s: bytes: %s", name, got.body)
+		}
+		r.send("GET", "/api/things/red", "")
+		if got := rec.last(t); strings.Contains(got.body, `"Body"`) {
+			t.Errorf("%s: no body: %s", name, got.body)
+		}
 		if _, err := http.Post(r.URL()+"/api/things/red", "text/plain", io.MultiReader(strings.NewReader("chunked"))); err != nil {
 			t.Fatal(err)
 		}
@@ -248,6 +265,26 @@ func TestKeysOpenWhatTheyShould(t *testing.T) {
 	}
 }
 
+func TestBuiltInAuthenticationStandsBeforeTheKeys(t *testing.T) {
+	var rec recorder
+	r := runReady(t, Options{
+		Root:      stage(t, plainHost, map[string]string{"Fn": httpFunction(open)}),
+		Principal: func(token string) (string, bool) { return "principal of " + token, token == "good" },
+	}, rec.ServeHTTP)
+	if hello := strings.Join(r.greetings()[0].Env, "\n"); !strings.Contains(hello, "WEBSITE_AUTH_ENABLED=True") {
+		t.Error("the handler does not know that it is on")
+	}
+	const forged = "X-Ms-Client-Principal-Id"
+	for token, want := range map[string]int{"": 401, "Bearer bad": 401, "Bearer good": 200} {
+		if res, _ := r.send("GET", "/api/Fn", "", "Authorization", token, "X-Ms-Client-Principal", "forged", forged, "forged"); res.StatusCode != want {
+			t.Errorf("%q: %d, want %d", token, res.StatusCode, want)
+		}
+	}
+	if got := rec.last(t); len(rec.list) != 1 || got.Header.Get("X-Ms-Client-Principal") != "principal of good" || got.Header.Get(forged) != "" {
+		t.Errorf("%d calls, headers %v", len(rec.list), got.Header)
+	}
+}
+
 func TestUnknownRoutesAndWrongMethodsAre404(t *testing.T) {
 	functions := map[string]string{
 		"List": httpFunction(open + `,"route":"operations/{id?}","methods":["get"]`), "Newest": httpFunction(open + `,"route":"operations/newest","methods":["get"]`),
@@ -312,9 +349,10 @@ func TestTheAdminEndpointFiresATimerOnce(t *testing.T) {
 	}
 }
 
-func TestACallerWhoGoesAwayDoesNotEndTheInvocation(t *testing.T) {
-	for _, host := range []string{plainHost, envelopeHost} {
+func TestACallerWhoGoesAwayCancelsAProxiedRequestAlone(t *testing.T) {
+	for _, host := range []string{plainHost, envelopeHost, forwardHost} {
 		entered, release := make(chan struct{}), make(chan struct{})
+		cancelled := make(chan bool, 1)
 		r := runReady(t, Options{Root: stage(t, host, map[string]string{"Slow": httpFunction(open)})}, func(w http.ResponseWriter, req *http.Request) {
 			if req.URL.Path == "/hello" {
 				return
@@ -322,7 +360,9 @@ func TestACallerWhoGoesAwayDoesNotEndTheInvocation(t *testing.T) {
 			close(entered)
 			select {
 			case <-release:
+				cancelled <- false
 			case <-req.Context().Done():
+				cancelled <- true
 			}
 			reply(w, 200, `{}`)
 		})
@@ -343,10 +383,16 @@ func TestACallerWhoGoesAwayDoesNotEndTheInvocation(t *testing.T) {
 			t.Fatal("the caller got an answer")
 		}
 		client.CloseIdleConnections()
-		close(release)
+		if host != plainHost {
+			time.Sleep(50 * time.Millisecond) // a cancellation would be there
+			close(release)
+		}
 		r.awaitCount(InvocationEnded, 1)
-		if end := r.endsOf("Slow")[0]; end.Status != 200 || host == envelopeHost && end.Err != nil {
+		if end := r.endsOf("Slow")[0]; (end.Status == 200) != (host != plainHost) || host != forwardHost && end.Err != nil {
 			t.Errorf("event %+v", end)
+		}
+		if got := <-cancelled; got != (host == plainHost) {
+			t.Errorf("%s: the handler heard of it: %v", host, got)
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -31,7 +31,7 @@ type result struct {
 }
 
 // run wraps one invocation in its events, id and timeout. ctx must not be a caller's: the host never passes a cancellation on.
-func (h *Host) run(ctx context.Context, f *function, messageID string, do func(ctx context.Context, id string) result) result {
+func (h *Host) run(ctx context.Context, f *function, messageID string, do func(ctx context.Context, id string) result) (res result) {
 	if h.app.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, h.app.timeout, fmt.Errorf("%s: %w (%s)", f.name, ErrTimeout, h.app.timeout))
@@ -40,21 +40,20 @@ func (h *Host) run(ctx context.Context, f *function, messageID string, do func(c
 	begun := h.opts.Now()
 	e := Event{Kind: InvocationStarted, Function: f.name, InvocationID: uuid.NewString(), MessageID: messageID}
 	h.event(e)
-	res := result{err: errors.New("the connection broke while the answer was passed on")} // stands when do panics
+	res.err = errors.New("the connection broke while the answer was passed on") // stands when do panics
 	defer func() {
+		if res.err != nil && ctx.Err() != nil {
+			if res.err = context.Cause(ctx); errors.Is(res.err, ErrTimeout) {
+				h.recycle()
+			}
+		}
 		e.Kind, e.Duration, e.Status, e.Logs, e.Err = InvocationEnded, h.opts.Now().Sub(begun), res.status, res.answer.Logs, res.err
 		if e.Err != nil {
 			h.opts.Log.Error("function failed", "function", f.name, "invocation", e.InvocationID, "error", e.Err)
 		}
 		h.event(e)
 	}()
-	res = do(ctx, e.InvocationID)
-	if res.err != nil && ctx.Err() != nil {
-		if res.err = context.Cause(ctx); errors.Is(res.err, ErrTimeout) {
-			h.recycle()
-		}
-	}
-	return res
+	return do(ctx, e.InvocationID)
 }
 
 // invoke runs a function by the envelope protocol.
@@ -89,7 +88,9 @@ func (h *Host) post(ctx context.Context, f *function, id string, body envelope) 
 	raw, err := io.ReadAll(res.Body)
 	out := result{status: res.StatusCode}
 	raw = bytes.TrimSpace(raw)
-	switch kind := res.Header.Get("Content-Type"); {
+	kind := res.Header.Get("Content-Type")
+	mediaType, _, _ := mime.ParseMediaType(kind)
+	switch {
 	case err != nil:
 		out.err = fmt.Errorf("read the answer of %s: %w", f.name, err)
 	case res.StatusCode/100 != 2:
@@ -97,7 +98,7 @@ func (h *Host) post(ctx context.Context, f *function, id string, body envelope) 
 	case len(raw) == 0 || string(raw) == "null":
 		<-ctx.Done() // the real host never completes this invocation
 		out.err = ctx.Err()
-	case !strings.Contains(strings.ToLower(kind), "json"):
+	case mediaType != "application/json":
 		out.err = fmt.Errorf("%s answered with Content-Type %q; the host reads application/json only", f.name, kind)
 	default:
 		if err := json.Unmarshal(raw, &out.answer); err != nil {

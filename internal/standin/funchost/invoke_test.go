@@ -106,6 +106,7 @@ func TestAnAnswerCountsOnlyWith2xxAndJSON(t *testing.T) {
 		{"404", "application/json", body, 404, true, false},
 		{"a redirect", "application/json", body, 302, true, false},
 		{"plain text", "text/plain", body, 200, true, false},
+		{"another kind of JSON", "application/problem+json", body, 200, true, false},
 		{"no JSON", "application/json", `ok`, 200, true, false},
 		{"wrong shape", "application/json", `{"Logs":"one"}`, 200, true, false},
 	}
@@ -136,7 +137,7 @@ func TestAnEmptyOrNullAnswerHangsUntilTheTimeoutWhichRestartsTheHandlerUnderItsS
 			t.Parallel()
 			root := stage(t, plainHost, map[string]string{"Hang": minuteTimer, "Sibling": minuteTimer})
 			answered := make(chan struct{})
-			r := runReady(t, Options{Root: root, FunctionTimeout: time.Second}, func(w http.ResponseWriter, req *http.Request) {
+			r := runReady(t, Options{Root: root, FunctionTimeout: 2 * time.Second}, func(w http.ResponseWriter, req *http.Request) {
 				switch req.URL.Path {
 				case "/Hang":
 					reply(w, http.StatusOK, body)
@@ -149,11 +150,11 @@ func TestAnEmptyOrNullAnswerHangsUntilTheTimeoutWhichRestartsTheHandlerUnderItsS
 			begun := time.Now()
 			go func() { hang <- r.Invoke(t.Context(), "Hang") }()
 			<-answered
-			time.AfterFunc(200*time.Millisecond, func() { sibling <- r.Invoke(t.Context(), "Sibling") })
+			time.AfterFunc(600*time.Millisecond, func() { sibling <- r.Invoke(t.Context(), "Sibling") })
 			if err := <-hang; !errors.Is(err, ErrTimeout) {
 				t.Errorf("the hanging invocation: %v", err)
 			}
-			if took := time.Since(begun); took < time.Second {
+			if took := time.Since(begun); took < 2*time.Second {
 				t.Errorf("it ended after %s", took)
 			}
 			if err := <-sibling; err == nil || errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "invoke Sibling") {
@@ -161,6 +162,31 @@ func TestAnEmptyOrNullAnswerHangsUntilTheTimeoutWhichRestartsTheHandlerUnderItsS
 			}
 			r.awaitCount(ProcessReady, 2)
 		})
+	}
+}
+
+// The answer has begun, so that its caller sees it break off.
+func TestATimeoutInTheMiddleOfAProxiedAnswerRestartsTheHandlerToo(t *testing.T) {
+	t.Parallel()
+	r := runReady(t, Options{Root: stage(t, plainHost, map[string]string{"Slow": httpFunction(open)}), FunctionTimeout: 300 * time.Millisecond},
+		func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == "/api/Slow" {
+				_, _ = io.WriteString(w, "begun")
+				_ = http.NewResponseController(w).Flush()
+				<-req.Context().Done()
+			}
+		})
+	res, err := http.Get(r.URL() + "/api/Slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err == nil || string(body) != "begun" {
+		t.Errorf("%q, error %v", body, err)
+	}
+	r.awaitCount(ProcessReady, 2)
+	if end := r.endsOf("Slow")[0]; !errors.Is(end.Err, ErrTimeout) {
+		t.Errorf("event %+v", end)
 	}
 }
 

@@ -32,6 +32,10 @@ func TestEveryMistakeOfTheStagedFolderIsToldAtOnce(t *testing.T) {
 		"Retry":          `{"retry":{"strategy":"fixedDelay"},` + minuteTimer[1:],
 		"Broken":         `{`,
 	})
+	long := "L" + strings.Repeat("o", 127)
+	write(t, filepath.Join(root, long, "function.json"), minuteTimer)
+	write(t, filepath.Join(root, long+"ng", "function.json"), minuteTimer)
+	write(t, filepath.Join(root, "function.json"), minuteTimer)
 	write(t, filepath.Join(root, "local.settings.json"), `{"IsEncrypted":true}`)
 	_, err := New(Options{
 		Root: root, Settings: map[string]string{"ID__fullyQualifiedNamespace": "contoso.servicebus.windows.net"},
@@ -51,6 +55,8 @@ func TestEveryMistakeOfTheStagedFolderIsToldAtOnce(t *testing.T) {
 		`host.json: extensions.serviceBus.autoCompleteMessages false`,
 		`1st/function.json: "1st" cannot be a function's name`,
 		`Host/function.json: "Host" cannot be a function's name`,
+		long + `ng/function.json: "` + long + `ng" cannot be a function's name`,
+		`function.json: a function's folder must be a direct child`,
 		`functions/Deep/function.json: a function's folder must be a direct child`,
 		`Cron/function.json: schedule "0 0 25 * * *"`,
 		`NoSetting/function.json: there is no setting for %WHEN%`,
@@ -75,6 +81,9 @@ func TestEveryMistakeOfTheStagedFolderIsToldAtOnce(t *testing.T) {
 		if !strings.Contains("\n"+err.Error(), "\n"+line) {
 			t.Errorf("not told: %s", line)
 		}
+	}
+	if strings.Contains(err.Error(), "\n"+long+"/") {
+		t.Error("a name of 128 characters is refused")
 	}
 	if t.Failed() {
 		t.Logf("told:\n%v", err)

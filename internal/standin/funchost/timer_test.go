@@ -34,7 +34,7 @@ func timerRig(t *testing.T, schedule string, o Options, takes time.Duration, bin
 			line += " late"
 		}
 		if status != nil {
-			line += fmt.Sprintf(" last %s next %s", since(start, status.last), since(start, status.next))
+			line += fmt.Sprintf(" last %s next %s updated %s", since(start, status.last), since(start, status.next), since(start, status.updated))
 		}
 		list = append(list, line)
 		pause(ctx, takes)
@@ -64,15 +64,15 @@ func TestTimersFireByTheirSchedule(t *testing.T) {
 		{"six fields", "*/20 * * * * *", Options{}, 0, time.Minute, binding{}, "20s, 40s, 1m0s"},
 		{"five fields", "30 1 * * *", Options{}, 0, 49 * time.Hour, binding{UseMonitor: &off}, "1h30m0s, 25h30m0s"},
 		{"no overlap: what passes during a run is skipped", "*/20 * * * * *", Options{}, 45 * time.Second, 2*time.Minute + 30*time.Second, binding{}, "20s, 1m20s, 2m20s"},
-		{"with status", "0 0 * * * *", Options{}, 0, 2 * time.Hour, binding{}, "1h0m0s last never next 1h0m0s, 2h0m0s last 1h0m0s next 2h0m0s"},
+		{"with status", "0 0 * * * *", Options{}, 0, 2 * time.Hour, binding{}, "1h0m0s last never next 1h0m0s updated 0s, 2h0m0s last 1h0m0s next 2h0m0s updated 1h0m0s"},
 		{"on startup", "0 0 * * * *", Options{}, 0, time.Hour, binding{RunOnStartup: true, UseMonitor: &off}, "0s, 1h0m0s"},
 		{
 			"a run missed before the start", "0 0 3 * * *", Options{LastRuns: map[string]time.Time{"Nightly": time.Date(1999, 12, 30, 3, 0, 0, 0, time.UTC)}},
-			0, 4 * time.Hour, binding{}, "0s late last -45h0m0s next -21h0m0s, 3h0m0s last 0s next 3h0m0s",
+			0, 4 * time.Hour, binding{}, "0s late last -45h0m0s next -21h0m0s updated 0s, 3h0m0s last 0s next 3h0m0s updated 0s",
 		},
 		{
 			"no run missed", "0 0 3 * * *", Options{LastRuns: map[string]time.Time{"Nightly": time.Date(1999, 12, 31, 3, 0, 0, 0, time.UTC)}},
-			0, 4 * time.Hour, binding{}, "3h0m0s last -21h0m0s next 3h0m0s",
+			0, 4 * time.Hour, binding{}, "3h0m0s last -21h0m0s next 3h0m0s updated 0s",
 		},
 		{
 			"a missed run without a monitor", "0 0 3 * * *", Options{LastRuns: map[string]time.Time{"Nightly": time.Date(1999, 12, 30, 3, 0, 0, 0, time.UTC)}},

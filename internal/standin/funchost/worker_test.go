@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -40,6 +42,11 @@ func TestTheHandlerGetsTheDocumentedEnvironmentAndNothingElse(t *testing.T) {
 			t.Errorf("%s reaches the handler", name)
 		}
 	}
+	write(t, root+"/host.json", strings.Replace(host, `"Nightly"`, `"/"`, 1))
+	r = runReady(t, Options{Root: root}, fine)
+	if dir := r.greetings()[0].Dir; dir != "/" {
+		t.Errorf("an absolute workingDirectory became %s", dir)
+	}
 }
 
 // The harness answers GET / with 404: every test that becomes ready shows that any answer counts.
@@ -62,9 +69,32 @@ func TestReadinessIsPolledUntilTheHandlerAnswers(t *testing.T) {
 	}
 }
 
+type roundTrip func() (*http.Response, error)
+
+func (f roundTrip) RoundTrip(*http.Request) (*http.Response, error) { return f() }
+
+func TestTheHandlerIsAskedEvery25Milliseconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		h := &Host{app: &app{startLimit: time.Minute}, client: &http.Client{Transport: roundTrip(func() (*http.Response, error) {
+			if tries++; tries < 5 {
+				return nil, errors.New("connection refused")
+			}
+			return &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody}, nil
+		})}}
+		begun := time.Now()
+		if err := h.awaitAnswer(t.Context(), &worker{cmd: &exec.Cmd{}, ended: make(chan struct{})}); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took != 100*time.Millisecond {
+			t.Errorf("five tries took %s", took)
+		}
+	})
+}
+
 func TestAHandlerThatDoesNotAnswerInTimeCountsAsACrash(t *testing.T) {
 	t.Parallel()
-	host := strings.Replace(plainHost, `"enable`, `"initializationTimeout":"00:00:01","enable`, 1)
+	host := strings.Replace(plainHost, `"enable`, `"initializationTimeout":"00:00:02","enable`, 1)
 	var slow atomic.Bool
 	slow.Store(true)
 	r := run(t, Options{Root: stage(t, host, map[string]string{"Nightly": minuteTimer})}, func(_ http.ResponseWriter, req *http.Request) {
@@ -183,6 +213,35 @@ func TestInvocationsWaitForARestartingHandler(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// Too short a while to meet it with a process: this one has ended, and no other was started yet.
+func TestInvocationsWaitForTheNextHandlerWhenOneHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := &worker{cmd: &exec.Cmd{}, ready: make(chan struct{}), ended: make(chan struct{}), code: -1}
+		close(dead.ready)
+		close(dead.ended)
+		next := &worker{cmd: &exec.Cmd{}, ready: make(chan struct{}), ended: make(chan struct{})}
+		close(next.ready)
+		h := &Host{current: dead, changed: make(chan struct{})}
+		got := make(chan *worker, 1)
+		go func() {
+			w, err := h.acquire(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			got <- w
+		}()
+		synctest.Wait()
+		h.mu.Lock()
+		h.current = next
+		close(h.changed)
+		h.changed = make(chan struct{})
+		h.mu.Unlock()
+		if w := <-got; w != next {
+			t.Error("the invocation did not wait")
+		}
+	})
 }
 
 func TestTheEndOfRunTakesTheWholeProcessGroupAtOnce(t *testing.T) {

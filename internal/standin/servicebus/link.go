@@ -92,7 +92,7 @@ func (s *session) attach(f amqp.Fields, now time.Time) {
 		l.replyTo, address, node = address, f.List(5, amqp.Source).Text(0), 5
 		answer[9] = uint32(0) // initial-delivery-count
 	}
-	if condition, text := l.resolve(address, now); condition != "" {
+	if condition, text := l.resolve(f, address, now); condition != "" {
 		answer[node] = nil
 		s.send(amqp.Attach, answer...)
 		s.send(amqp.Detach, l.handle, true, errorOf(condition, text))
@@ -108,8 +108,9 @@ func (s *session) attach(f amqp.Fields, now time.Time) {
 	}
 }
 
-// resolve finds what the link addresses, or the reason to refuse it.
-func (l *link) resolve(address string, now time.Time) (condition, text string) {
+// resolve finds what the link addresses, or the reason to refuse it. A filter on a source asks
+// for a session.
+func (l *link) resolve(f amqp.Fields, address string, now time.Time) (condition, text string) {
 	address = strings.ToLower(address)
 	if address == cbs {
 		l.service = cbs
@@ -124,8 +125,8 @@ func (l *link) resolve(address string, now time.Time) (condition, text string) {
 		return unauthorized, "Unauthorized access. A token for the entity is required."
 	case managed:
 		l.service = management
-	case l.receiver && !entity.Receivable() || !l.receiver && !entity.Sendable():
-		return notAllowed, "The entity does not take links of this role."
+	case l.receiver && (!entity.Receivable() || f.List(5, amqp.Source).Has(7)) || !l.receiver && !entity.Sendable():
+		return notAllowed, "The entity does not take links of this role, or has no sessions."
 	}
 	l.entity = entity
 	return "", ""

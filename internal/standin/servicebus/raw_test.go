@@ -31,10 +31,16 @@ func (b *bench) raw() *peer {
 	must(b.t, err)
 	b.t.Cleanup(func() { _ = c.Close() })
 	must(b.t, c.SetDeadline(time.Now().Add(5*time.Second)))
-	p := &peer{b.t, c}
+	return rawOn(b.t, c)
+}
+
+// rawOn opens a connection and a session on c.
+func rawOn(t testing.TB, c net.Conn) *peer {
+	t.Helper()
+	p := &peer{t, c}
 	p.write([]byte("AMQP\x00\x01\x00\x00"))
-	_, err = io.ReadFull(c, make([]byte, 8))
-	must(b.t, err)
+	_, err := io.ReadFull(c, make([]byte, 8))
+	must(t, err)
 	p.send(0, amqp.Open, "raw", nil, uint32(1024), uint16(10))
 	p.expect(amqp.Open)
 	p.send(0, amqp.Begin, nil, uint32(0), uint32(5000), uint32(5000))
@@ -81,6 +87,9 @@ func (p *peer) putToken(audience, resource, key string, expiry time.Time, kind s
 	p.expect(amqp.Flow)
 	p.send(0, amqp.Attach, receiver("cbs-r", 101, "$cbs", "reply")...)
 	p.expect(amqp.Attach)
+	p.send(0, amqp.Attach, receiver("cbs-other", 102, "$cbs", "elsewhere")...) // nothing may come there
+	p.expect(amqp.Attach)
+	p.send(0, amqp.Flow, uint32(0), uint32(5000), uint32(0), uint32(5000), uint32(102), uint32(0), uint32(10))
 	sr := strings.ToLower(url.QueryEscape(resource))
 	mac := hmac.New(sha256.New, []byte(key))
 	fmt.Fprintf(mac, "%s\n%d", sr, expiry.Unix())
@@ -91,15 +100,19 @@ func (p *peer) putToken(audience, resource, key string, expiry time.Time, kind s
 	p.transfer(100, 0, message)
 	p.expect(amqp.Disposition)
 	p.send(0, amqp.Flow, uint32(0), uint32(5000), uint32(0), uint32(5000), uint32(101), uint32(0), uint32(10)) // credit comes late
-	reply, err := amqp.ParseMessage(p.expect(amqp.Transfer).Payload)
+	transfer := p.expect(amqp.Transfer)
+	reply, err := amqp.ParseMessage(transfer.Payload)
 	must(p.t, err)
+	if handle := transfer.Fields.Uint(0); handle != 101 {
+		p.t.Errorf("the reply came on link %d", handle)
+	}
 	if reply.Properties.Text(5) != "request" {
 		p.t.Errorf("correlation id of the reply is %q", reply.Properties.Text(5))
 	}
-	p.send(0, amqp.Detach, uint32(100), true)
-	p.expect(amqp.Detach)
-	p.send(0, amqp.Detach, uint32(101), true)
-	p.expect(amqp.Detach)
+	for handle := uint32(100); handle <= 102; handle++ {
+		p.send(0, amqp.Detach, handle, true)
+		p.expect(amqp.Detach)
+	}
 	return reply.Application["status-code"].(int32)
 }
 
@@ -183,6 +196,35 @@ func TestLinksAreRefusedWithTheRightCondition(t *testing.T) {
 	p.send(0, amqp.Detach, uint32(5), true) // the client's answer must not be answered
 	p.send(0, amqp.End)
 	p.expect(amqp.End)
+	p.send(0, amqp.Attach, sender("s", 6, "operations")...) // nor anything after the end
+	p.send(1, amqp.Begin, nil, uint32(0), uint32(1), uint32(1))
+	p.expect(amqp.Begin)
+}
+
+func TestADispositionMayNameARange(t *testing.T) {
+	b := start(t)
+	b.send("operations", text("1"), text("2"), text("3"))
+	p := b.raw()
+	p.authorize("operations")
+	p.send(0, amqp.Attach, receiver("r", 1, "operations", "")...)
+	p.expect(amqp.Attach)
+	p.send(0, amqp.Flow, uint32(1), uint32(100), uint32(0), uint32(0), uint32(1), uint32(0), uint32(3))
+	first := p.expect(amqp.Transfer).Fields.Uint(1)
+	p.send(0, amqp.Disposition, true, first, first+1, true, amqp.Describe(amqp.Accepted))
+	b.holds("operations", 1, 0, 0)
+}
+
+func TestAnEndedSessionTakesNoMessages(t *testing.T) {
+	b := start(t)
+	p := b.raw()
+	p.authorize("operations")
+	p.send(0, amqp.Attach, receiver("r", 1, "operations", "")...)
+	p.expect(amqp.Attach)
+	p.send(0, amqp.Flow, uint32(1), uint32(100), uint32(0), uint32(0), uint32(1), uint32(0), uint32(5))
+	p.send(0, amqp.End)
+	p.expect(amqp.End)
+	b.send("operations", text("x"))
+	b.receive(b.receiver("operations", peekLock), 1)
 }
 
 // The real client ends its session on any of these.
@@ -199,6 +241,7 @@ func TestNothingIsSaidOnALinkAfterWeDetachedIt(t *testing.T) {
 	must(t, err)
 	p.expectDetach("amqp:link:detach-forced")
 	b.send("operations", text("y")) // there is credit, but no link
+	p.send(0, amqp.Flow, uint32(2), uint32(100), uint32(0), uint32(0), uint32(1), uint32(1), uint32(5))
 	p.send(0, amqp.Disposition, true, delivery, nil, false, amqp.Describe(amqp.Accepted))
 	p.send(0, amqp.Detach, uint32(1), true)
 	p.send(0, amqp.End)
@@ -255,6 +298,63 @@ func TestDeliveriesRespectFrameSizeAndWindow(t *testing.T) {
 	m, err := amqp.ParseMessage(message)
 	if err != nil || len(m.Data) != 1 || !bytes.Equal(m.Data[0], body) {
 		t.Errorf("the message changed (%v)", err)
+	}
+}
+
+// Clients read the lock token from the tag or from the annotation: azservicebus prefers the one, falls back on the other.
+func TestTheDeliveryTagIsTheLockTokenInTheByteOrderOfAGUID(t *testing.T) {
+	b := start(t)
+	b.send("operations", text("x"))
+	p := b.raw()
+	p.authorize("operations")
+	p.send(0, amqp.Attach, receiver("r", 1, "operations", "")...)
+	p.expect(amqp.Attach)
+	p.send(0, amqp.Flow, uint32(1), uint32(100), uint32(0), uint32(0), uint32(1), uint32(0), uint32(1))
+	f := p.expect(amqp.Transfer)
+	sections := amqp.NewReader(f.Payload)
+	_, err := sections.Value() // the header
+	must(t, err)
+	annotations, err := sections.Value()
+	must(t, err)
+	pairs, _ := annotations.(amqp.Described).Value.(map[any]any)
+	token, _ := pairs[amqp.Symbol("x-opt-lock-token")].(amqp.UUID)
+	tag := amqp.At[[]byte](f.Fields, 2)
+	for at, from := range []int{3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15} {
+		if len(tag) != 16 || token == (amqp.UUID{}) || tag[at] != token[from] {
+			t.Fatalf("the tag is % x, the lock token % x", tag, token[:])
+		}
+	}
+}
+
+// What was delivered while a flow was on its way counts against its credit (2.6.7).
+func TestAStaleFlowGivesNoCreditTwice(t *testing.T) {
+	b := start(t)
+	b.send("operations", text("1"), text("2"), text("3"))
+	p := b.raw()
+	p.authorize("operations")
+	p.send(0, amqp.Attach, receiver("r", 1, "operations", "")...)
+	p.expect(amqp.Attach)
+	flow := []any{uint32(1), uint32(100), uint32(0), uint32(0), uint32(1), uint32(0), uint32(2)} // two more than none received
+	p.send(0, amqp.Flow, flow...)
+	p.expect(amqp.Transfer)
+	p.expect(amqp.Transfer)
+	p.send(0, amqp.Flow, flow...)
+	p.send(0, amqp.Detach, uint32(1), true)
+	p.expect(amqp.Detach) // and no third transfer before it
+}
+
+// Other senders than azservicebus may leave the properties out; what receives always gets some.
+func TestAMessageWithoutPropertiesGetsEmptyOnes(t *testing.T) {
+	b := start(t)
+	p := b.raw()
+	p.authorize("operations")
+	p.send(0, amqp.Attach, sender("s", 1, "operations")...)
+	p.expect(amqp.Attach)
+	p.expect(amqp.Flow)
+	p.transfer(1, 1, amqp.Append(nil, amqp.Described{Descriptor: uint64(0x75), Value: []byte("bare")}))
+	p.expect(amqp.Disposition)
+	if m := b.receive(b.receiver("operations", peekLock), 1)[0]; string(m.Body) != "bare" || m.MessageID != "" || m.RawAMQPMessage.Properties == nil {
+		t.Errorf("got %+v", m)
 	}
 }
 

@@ -146,13 +146,11 @@ func (s *session) flush() {
 
 // disposition settles messages that the client received. One of a sender only confirms ours.
 func (s *session) disposition(f amqp.Fields, now time.Time) {
-	first, last := f.Uint(1), f.Uint(1)
-	if f.Has(2) {
-		last = f.Uint(2)
-	}
 	if receiver := f.Bool(0); !receiver {
 		return
 	}
+	first := f.Uint(1)
+	last := max(first, f.Uint(2))                        // none: first alone
 	for i := range min(last-first, transferWindow) + 1 { // a peer may name any range
 		s.settle(first+i, amqp.At[amqp.Described](f, 4), f.Bool(3), now)
 	}

@@ -12,7 +12,7 @@ const (
 	Detach, End, Close, Error                        = 0x16, 0x17, 0x18, 0x1d
 	Accepted, Rejected, Released, Modified           = 0x24, 0x25, 0x26, 0x27
 	Source, Target                                   = 0x28, 0x29
-	SASLMechanisms, SASLInit, SASLOutcome            = 0x40, 0x41, 0x44
+	SASLMechanisms, SASLOutcome                      = 0x40, 0x44
 )
 
 // Frame types (2.3.1, 5.3.1).
