@@ -341,6 +341,12 @@ func TestAHoldIsShownAndBounded(t *testing.T) {
 	if err != nil || again.By != "bob" || again.Replaced.By != "ann" {
 		t.Errorf("%+v %v", again, err)
 	}
+	// Also where the answer of storage was lost and the write repeated.
+	w.store.State.LoseAnswer(nil)
+	if again, err = w.e.Hold(t.Context(), engine.HoldRequest{Service: "contoso-us", Until: w.now.Add(4 * time.Hour), Reason: "mine", By: "bob"}); err != nil || again.Replaced.Until != w.now.Add(3*time.Hour) {
+		t.Errorf("%+v %v", again, err)
+	}
+	w.store.State.LoseAnswer(nil)
 	if ended := w.release("contoso-us"); ended.Service != "contoso-us" || ended.By != "bob" || !w.release("contoso-us").Until.IsZero() {
 		t.Errorf("%+v", ended)
 	}
