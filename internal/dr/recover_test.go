@@ -350,6 +350,12 @@ func TestTheEventOfAFailoverTellsTimesAndNextSteps(t *testing.T) {
 	if r.RTOSeconds != 1500 || r.RPOSeconds != 6*3600 || r.RecoveryPoint != point.ID || len(r.Gateways) != 1 || len(r.NextSteps) == 0 || len(r.Findings) == 0 {
 		t.Errorf("%+v", r)
 	}
+	newer := point // a final backup is younger than the call
+	newer.CreatedAt = t0.Add(time.Minute)
+	fresh := op.clone()
+	if fresh.bind(&newer); ResultEvent(fresh).Data.Recovery.RPOSeconds != 0 {
+		t.Errorf("data of after the call are %v s old", ResultEvent(fresh).Data.Recovery.RPOSeconds)
+	}
 	op.Outcome, op.Legs[0].Outcome = Unknown, Unknown
 	if r := ResultEvent(op).Data.Recovery; r.RTOSeconds != 0 || len(r.NextSteps) > 0 {
 		t.Errorf("an unknown end tells a recovery time or to switch over: %+v", r)
