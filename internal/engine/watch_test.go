@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -64,5 +65,52 @@ func TestATickThatFailsComesAgain(t *testing.T) {
 	}
 	if w.run(4 * time.Minute); len(w.posts) != 1 {
 		t.Errorf("%d backups within four minutes", len(w.posts))
+	}
+}
+
+// Where a restore's POST went unanswered the service tells enough: that the backups' storage is out of reach holds nothing up.
+func TestALostRestoreIsLookedIntoWithoutTheStorage(t *testing.T) {
+	w := newPair(t, false)
+	w.backedUp("contoso-eu")
+	w.onPost = func() (*dr.Answer, bool) { w.onPost = nil; return &dr.Answer{Verdict: dr.Lost, Reason: "reset"}, false }
+	w.failing("head", nightly.Account+"/", -1)
+	if op := w.ended(w.ask(failover(nil)).Operation.ID, 2*time.Hour); op.Outcome != dr.Succeeded || len(w.restores) != 2 {
+		t.Errorf("%s %v, restores %v", op.Outcome, op.Error, w.restores)
+	}
+}
+
+// Roles that can no longer be read once a warm sync was let through keep it from overwriting anything until they can.
+func TestAWarmSyncWhoseRolesGetLostWaits(t *testing.T) {
+	w := newPair(t, true)
+	w.backup("contoso-eu")
+	w.run(3 * time.Minute)
+	noted, lost := false, 0
+	w.hook = func(call, at string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if at != "pairs/contoso-eu~7Econtoso-us" {
+			return nil
+		}
+		noted = noted || call == "after create" || call == "after replace" // by the sync: it is at work
+		if noted && call == "read" && lost < 2 {
+			lost++
+			if len(w.restores) > 0 {
+				t.Error("it was POSTed before they were looked at")
+			}
+			return errors.New("storage 503")
+		}
+		return nil
+	}
+	w.store.Fail(w.hook)
+	w.run(4 * time.Minute)
+	if lost != 2 {
+		t.Fatalf("%d reads failed", lost)
+	}
+	sync := slices.IndexFunc(w.ops(), func(op dr.Operation) bool { return op.Trigger == dr.TriggerBackup })
+	if op := w.ops()[sync]; op.Yields == 0 {
+		t.Errorf("it did not wait: %s, %q, restores %v", op.Phase, op.Waiting, w.restores)
+	}
+	if w.run(time.Hour); len(w.restores) != 1 {
+		t.Errorf("restores %v", w.restores)
 	}
 }
