@@ -123,7 +123,7 @@ func (m Message) check(most int) error {
 		fault = "the time or the try of a tick is out of range"
 	case w != nil && (len(w.ID) > maxName || !dr.ValidID(w.ID)):
 		fault = "the id is not that of an operation"
-	case w != nil && (min(w.Epoch, w.N, w.Try, w.Attempt) < 0 || max(w.Epoch, w.N, w.Try, w.Attempt) > most):
+	case w != nil && (min(w.Epoch, w.N, w.Try, w.Leg, w.Attempt) < 0 || max(w.Epoch, w.N, w.Try, w.Leg, w.Attempt) > most):
 		fault = "a number of a wake is out of range"
 	case w != nil && !printable(w.Location, dr.MaxLocation):
 		fault = "the Location of a wake has more than 8192 bytes, or some that are not printable"

@@ -72,6 +72,7 @@ func foreign() map[string]string {
 		"a path as id":        `{"v":1,"id":"../locks/contoso-eu"}`,
 		"a very long kind":    `{"v":1,"id":"20261123-` + strings.Repeat("a", 100) + `-0123456789abcdef0123"}`,
 		"a negative epoch":    `{"v":1,"id":"` + id + `","epoch":-1}`,
+		"a negative leg":      `{"v":1,"id":"` + id + `","leg":-1}`,
 		"a huge number":       `{"v":1,"id":"` + id + `","n":5000000000}`,
 		"a fraction":          `{"v":1,"id":"` + id + `","n":1.5}`,
 		"a long Location":     `{"v":1,"id":"` + id + `","location":"https://contoso.example/` + strings.Repeat("x", dr.MaxLocation) + `"}`,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -134,10 +135,14 @@ func (s *storm) judge(calm time.Duration) {
 		s.believed(op, work, blobs, tell)
 	}
 	sum := summary{Seed: s.seed, Seconds: duration.Seconds(), Rest: calm.Round(100 * time.Millisecond).Seconds(), Calls: len(s.calls), Operations: map[string]int{},
-		Kills: s.faults[kill], Faults: s.faults, Posts: len(work), Followed: s.followed, Dropped: dropped, Twice: s.faults["message delivered twice"], Violations: wrong}
+		Kills: s.faults[kill], Faults: s.faults, Posts: len(work), Followed: s.followed, Dropped: dropped, Twice: s.faults["message delivered twice"]}
 	for _, op := range ops {
 		sum.Operations[string(op.Kind)+" "+string(op.Outcome)]++
 	}
+	if sum.Operations["backup succeeded"] == 0 || sum.Calls == 0 {
+		tell("%d calls, and no backup has succeeded: that proves nothing", sum.Calls)
+	}
+	sum.Violations = wrong
 	text, err := json.Marshal(sum)
 	if err != nil {
 		s.t.Fatal(err)
@@ -183,8 +188,11 @@ func (s *storm) operations(tell func(string, ...any)) (map[string]dr.Operation, 
 func (s *storm) answered(ops map[string]dr.Operation, tell func(string, ...any)) {
 	asked := map[string]bool{}
 	for _, c := range s.calls {
-		if c.status == 0 {
+		switch {
+		case c.status == 0:
 			tell("the call %s %s was never answered", c.route, c.key)
+		case c.status >= 400 && c.status != http.StatusConflict: // as things are, it may not be possible; but all calls make sense
+			tell("the call %s %s got %d", c.route, c.key, c.status)
 		}
 		if len(c.answers) > 1 {
 			tell("the call %s %s is several operations: %v", c.route, c.key, sorted(c.answers))

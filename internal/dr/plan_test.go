@@ -281,6 +281,22 @@ func TestAPosture(t *testing.T) {
 	if p := Assess(g, t0.Add(36*24*time.Hour)); p.Proven || p.Unproven == "" || len(p.Why) != 2 {
 		t.Errorf("past everything: %+v", p)
 	}
+	held := func(name string) Posture {
+		g := g
+		g.Holds = []Held{{Service: name, Hold: Hold{Until: t0.AddDate(0, 0, 3), Reason: "a deployment", By: "ann"}}}
+		return Assess(g, t0.Add(48*time.Hour))
+	}
+	if p := held("Contoso-EU"); len(p.Why) != 2 || !strings.Contains(p.Why[1], "a deployment") {
+		t.Errorf("held: %q", p.Why)
+	}
+	if p := held("contoso-us"); len(p.Why) != 1 {
+		t.Errorf("that the other one is held is no reason: %q", p.Why)
+	}
+	beside := g
+	beside.Places = []Place{{"this stamp", "West Europe"}}
+	if p := Assess(beside, t0); p.Colocated || p.SurvivesPrimaryLoss.Survives != Not { // as configured: nothing has changed by a failover
+		t.Errorf("at home: %+v", p)
+	}
 	g.Active, g.State, g.Owner = Instance{Name: "contoso-us", Region: "northeurope"}, ServiceState{}, ServiceState{}
 	if p := Assess(g, t0); p.Protected || !p.Colocated || p.Active != "contoso-us" {
 		t.Errorf("after a failover: %+v", p)

@@ -110,7 +110,7 @@ func Planned(op Operation, plan Plan) Operation {
 
 // Because tells in an error that the approved plan no longer holds. An operation that nobody approved has none.
 func (e *Error) Because(approved *Plan) *Error {
-	if approved == nil || len(approved.Failing()) > 0 {
+	if approved == nil {
 		return e
 	}
 	out := *e

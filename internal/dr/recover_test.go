@@ -55,7 +55,7 @@ func TestStepOfWhatRestores(t *testing.T) {
 		"a restore succeeds when the service is well again": {newRestore(nil), append(begun, knocks(time.Minute), finished, settled), Done, Finish, 0, Succeeded, ""},
 		"it is polled at Retry-After however long it takes": {newRestore(nil), append(begun, knocks(3*time.Hour), running), Running, Sleep, time.Minute, "", ""},
 		"a service that is not well yet is waited for":      {newRestore(nil), append(begun, knocks(time.Minute), finished, says(Verify, Answer{Verdict: Still, Reason: "the service is Updating"})), Verifying, Sleep, 15 * time.Second, "", ""},
-		"a service that never gets well is unknown":         {newRestore(nil), append(begun, knocks(time.Minute), finished, said{30 * time.Minute, Input{To: Verify, Answer: Answer{Verdict: Still, Reason: "the service is Updating"}}}), Done, Finish, 0, Unknown, "Updating"},
+		"a service that never gets well is unknown":         {newRestore(nil), append(begun, knocks(time.Minute), finished, said{30 * time.Minute, Input{To: Verify, Answer: Answer{Verdict: Still, Reason: "the service is Updating"}}}), Done, Finish, 0, Unknown, "did not show: the service is Updating"},
 		"ARM's failure is one":                              {newRestore(nil), append(begun, knocks(time.Minute), armFails), Done, Finish, 0, Failed, "BackupFailed"},
 		"a confirmed restore never starts hours later":      {newRestore(nil), []said{knocks(0), says(Lock, Answer{Verdict: Later, Reason: "busy"}), knocks(31 * time.Minute)}, Done, Finish, 0, Rejected, "busy"},
 		"nor is it POSTed again then":                       {newRestore(nil), []said{knocks(0), locks, ready, lost, knocks(29 * time.Minute), noTrace, knocks(2 * time.Minute), noTrace}, Done, Finish, 0, Unknown, ""},
@@ -349,6 +349,12 @@ func TestTheEventOfAFailoverTellsTimesAndNextSteps(t *testing.T) {
 	}
 	if r.RTOSeconds != 1500 || r.RPOSeconds != 6*3600 || r.RecoveryPoint != point.ID || len(r.Gateways) != 1 || len(r.NextSteps) == 0 || len(r.Findings) == 0 {
 		t.Errorf("%+v", r)
+	}
+	newer := point // a final backup is younger than the call
+	newer.CreatedAt = t0.Add(time.Minute)
+	fresh := op.clone()
+	if fresh.bind(&newer); ResultEvent(fresh).Result().Recovery.RPOSeconds != 0 {
+		t.Errorf("data of after the call are %v s old", ResultEvent(fresh).Result().Recovery.RPOSeconds)
 	}
 	op.Outcome, op.Legs[0].Outcome = Unknown, Unknown
 	if r := ResultEvent(op).Result().Recovery; r.RTOSeconds != 0 || len(r.NextSteps) > 0 {

@@ -330,7 +330,11 @@ func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 	case in.Verdict == No, in.Verdict == Still && waited < t.Verify:
 		return op, Action{Do: Sleep, At: now.Add(t.VerifyAgain)}
 	case waited >= t.Verify:
-		return op.end(Unknown, Failure("NotVerified", fmt.Sprintf("ARM called it finished, but for %s nobody could look at the result: %s", t.Verify, in.Why())), now)
+		missed := "nobody could look at the result"
+		if in.Verdict == Still {
+			missed = "the result did not show"
+		}
+		return op.end(Unknown, Failure("NotVerified", fmt.Sprintf("ARM called it finished, but for %s %s: %s", t.Verify, missed, in.Why())), now)
 	}
 	return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.Outage(in.Wake.Try))), Try: in.Wake.Try + 1}
 }

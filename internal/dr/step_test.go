@@ -221,6 +221,49 @@ func TestTenStrikesWithoutProgressLookAtTheService(t *testing.T) {
 	}
 }
 
+// What ARM says in between takes strikes and refusals back: they count in a row only.
+func TestWhatCountsInARowBeginsAnewWhenARMAnswers(t *testing.T) {
+	op, _, now := play(newOp(), knocks(0), locks, ready, accepted, knocks(time.Minute), refused, knocks(5*time.Minute), refused)
+	for range strikesOut - 1 {
+		op = Heal(op)
+	}
+	op, _ = Step(DefaultTiming(), op, running.in, now)
+	if op.Strikes != 0 || op.Leg().Blind != 0 || !op.Leg().BlindSince.IsZero() {
+		t.Errorf("%d strikes, %d refusals since %s", op.Strikes, op.Leg().Blind, op.Leg().BlindSince)
+	}
+	op, _ = Step(DefaultTiming(), op, refused.in, now.Add(time.Hour))
+	if _, act := Step(DefaultTiming(), op, Input{Wake: Wake{Epoch: op.Epoch}}, now.Add(time.Hour)); act.Do != Check {
+		t.Errorf("one refusal after all that leads to %q", act.Do)
+	}
+}
+
+// A repeated POST gets no more time than the first: otherwise each lost answer would put the end off.
+func TestARepeatedPOSTKeepsTheDeadline(t *testing.T) {
+	op, act, _ := play(newOp(), knocks(0), locks, ready, lost, knocks(6*time.Minute), noTrace, knocks(time.Minute), noTrace)
+	if act.Do != Start || op.Leg().Deadline != t0.Add(12*time.Hour) {
+		t.Errorf("%q, deadline %s", act.Do, op.Leg().Deadline)
+	}
+}
+
+// The wake that follows a dead letter is a new one, and the letters that are still to come for the old epoch are not heard.
+func TestADeadLetterAfterAPOSTBeginsANewEpoch(t *testing.T) {
+	letter := Input{Buried: true, Answer: Answer{Error: Failure("DeadLettered", "ten deliveries")}}
+	op, act, now := play(newOp(), knocks(0), locks, ready, accepted, said{time.Minute, letter})
+	if op.Epoch != 1 || act.Do != Sleep || len(op.Evidence) != 1 || !strings.Contains(op.Evidence[0].Text, "ten deliveries") {
+		t.Errorf("epoch %d, %q, %v", op.Epoch, act.Do, op.Evidence)
+	}
+	if again, act := Step(DefaultTiming(), op, letter, now); act != (Action{}) || !reflect.DeepEqual(again, op) {
+		t.Errorf("a second letter leads to %+v", act)
+	}
+}
+
+func TestALookThatIsThrottledObeysRetryAfter(t *testing.T) {
+	_, act, now := play(newOp(), knocks(0), locks, ready, knocks(6*time.Minute), says(Look, Answer{Verdict: Later, Reason: "429", Retry: 7 * time.Minute}))
+	if act.Do != Sleep || act.At.Sub(now) != 7*time.Minute {
+		t.Errorf("%q in %s", act.Do, act.At.Sub(now))
+	}
+}
+
 func TestALegThatSucceededLeadsToTheNext(t *testing.T) {
 	op := newOp()
 	op.Legs = append(op.Legs, op.Legs[0])

@@ -191,3 +191,19 @@ func TestTheNewestGoodPointWins(t *testing.T) {
 		t.Errorf("an unverified one counts as good: %+v", s)
 	}
 }
+
+func TestNothingAutomaticTakesASafetyBackup(t *testing.T) {
+	good, safety, bad := point, point, point
+	safety.Safety, safety.CreatedAt = true, point.CreatedAt.Add(time.Hour)
+	bad.State, bad.CreatedAt = Unverified, point.CreatedAt.Add(2*time.Hour)
+	points := []RecoveryPoint{good, safety, bad}
+	if got := Newest(points, t0, true); got == nil || !got.CreatedAt.Equal(good.CreatedAt) {
+		t.Errorf("automatic: %+v", got)
+	}
+	if got := Newest(points, t0, false); got == nil || !got.Safety {
+		t.Errorf("by time: %+v", got)
+	}
+	if got := Newest(points, good.CreatedAt.Add(-time.Second), false); got != nil {
+		t.Errorf("before all: %+v", got)
+	}
+}

@@ -55,8 +55,7 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 		b.Hold = state.Hold
 	}
 	if _, listed := e.fleet().service(m.Name); listed {
-		due := m.plan.Schedule.Next(now)
-		b.NextBackup, _ = dr.Begin(due, e.offset(m.plan, m.Name), m.plan.NotDuring, b.Hold.Until, m.plan.Schedule.Next(due))
+		b.NextBackup = e.nextBackup(m, b.Hold.Until, now)
 	}
 	switch a := e.seen(ctx, func(ctx context.Context) dr.Answer { return e.ARM.Service(ctx, m.ResourceID) }); {
 	case a.Verdict != dr.OK:
@@ -68,6 +67,17 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 		}
 	}
 	return b, nil
+}
+
+// nextBackup is when the next scheduled backup of an instance begins, that of the last tick included; zero: windows and a hold until held leave no time.
+func (e *Engine) nextBackup(m member, held, now time.Time) time.Time {
+	offset, s := e.offset(m.plan, m.Name), m.plan.Schedule
+	due := s.Last(now)
+	if at, ok := dr.Begin(due, offset, m.plan.NotDuring, time.Time{}, s.Next(due)); !ok || !at.After(now) { // that one has begun, or was left out
+		due = s.Next(now)
+	}
+	at, _ := dr.Begin(due, offset, m.plan.NotDuring, held, s.Next(due))
+	return at
 }
 
 // locked fills in who has the lock.

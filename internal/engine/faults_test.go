@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -299,5 +300,51 @@ func TestARestoreAfterALongOutageIsNotBegun(t *testing.T) {
 	w.now = w.now.Add(5 * time.Hour)
 	if op = w.ended(op.ID, 3*time.Hour); op.Outcome != dr.Rejected || op.Error.Code != "NotStartedInTime" || len(w.restores) > 0 {
 		t.Errorf("%s %v, restores %v", op.Outcome, op.Error, w.restores)
+	}
+}
+
+// bounded notes how long each POST may take.
+type bounded struct {
+	engine.ARM
+	left []time.Duration
+}
+
+func (b *bounded) Start(ctx context.Context, leg dr.Leg, point string) dr.Answer {
+	end, ok := ctx.Deadline()
+	if !ok {
+		end = time.Now().AddDate(1, 0, 0)
+	}
+	b.left = append(b.left, time.Until(end))
+	return b.ARM.Start(ctx, leg, point)
+}
+
+// An invocation that stood still after its intent has no right to its POST any more, and one in time has it for the rest of the window only: somebody else
+// may look, and POST again, once window and settling are over.
+func TestAPOSTKeepsToItsWindow(t *testing.T) {
+	for stood, posts := range map[time.Duration]int{40 * time.Second: 1, 60 * time.Second: 0, 10 * time.Minute: 0} {
+		w := newWorld(t, "contoso-eu")
+		arm := &bounded{ARM: w}
+		w.e.ARM = arm
+		op := w.backup("contoso-eu")
+		w.hook = func(call, at string) error {
+			if call == "after replace" && strings.Contains(at, op.ID) && w.only().Phase == dr.Starting {
+				w.now = w.now.Add(stood)
+				w.hook = nil
+				w.store.Fail(nil)
+			}
+			return nil
+		}
+		w.store.Fail(w.hook)
+		if err := w.e.Knock(t.Context(), dr.Wake{V: 1, ID: op.ID}); err != nil {
+			t.Fatal(err)
+		}
+		if len(arm.left) != posts || posts > 0 && (arm.left[0] <= 0 || arm.left[0] > w.e.Timing.PostWindow-stood) {
+			t.Errorf("after %s: POSTs with %s left", stood, arm.left)
+		}
+		w.run(24 * time.Hour)
+		w.mustHold(1)
+		if got := w.only(); got.Outcome != dr.Succeeded || len(w.posts) != 1 {
+			t.Errorf("after %s: %s, %d POSTs", stood, got.Outcome, len(w.posts))
+		}
 	}
 }

@@ -136,13 +136,10 @@ func (f Fleet) partners(name string) []dr.Instance {
 // its pairs lie there as well. None: the fleet does not know the instance.
 func (f Fleet) Backups(name string) []dr.Storage {
 	var list []dr.Storage
-	add := func(name string) {
-		if m, ok := f.member(name); ok && !slices.Contains(list, m.plan.Storage) {
+	for _, around := range f.Around(name) {
+		if m, ok := f.member(around); ok && !slices.Contains(list, m.plan.Storage) {
 			list = append(list, m.plan.Storage)
 		}
-	}
-	for _, name := range f.Around(name) {
-		add(name)
 	}
 	return list
 }

@@ -54,12 +54,11 @@ func (e *Engine) setHold(ctx context.Context, service string, h dr.Hold) (Holdin
 	}
 	done := Holding{Held: dr.Held{Service: m.Name, Hold: h}}
 	err := e.Store.MergeService(ctx, m.Name, func(s dr.ServiceState) (dr.ServiceState, bool) {
-		done.Replaced = dr.Hold{}
-		if s.Hold == h {
+		if s.Hold == h { // also by our own write, whose answer was lost: what that has replaced is known
 			return s, false
 		}
-		if s.Hold.Keeps(e.Now()) {
-			done.Replaced = s.Hold
+		if done.Replaced = s.Hold; !s.Hold.Keeps(e.Now()) {
+			done.Replaced = dr.Hold{}
 		}
 		s.Hold = h
 		return s, true

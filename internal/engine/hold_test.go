@@ -272,6 +272,31 @@ func TestWhetherAnInstanceIsBusy(t *testing.T) {
 	}
 }
 
+// A tick's backups are spread: one whose time is still to come is the next one, also when its tick is over.
+func TestTheNextBackupMayBeThatOfTheLastTick(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.e.Fleet.Plans[0].Spread = 2 * time.Hour
+	next := func(now time.Time) time.Time { w.now = now; return w.busy("contoso-eu").NextBackup }
+	begins := next(t0.Add(-time.Hour))
+	if spread := begins.Sub(t0); spread < time.Minute || spread > 2*time.Hour {
+		t.Fatalf("begins %s after its tick", spread)
+	}
+	for now, want := range map[time.Time]time.Time{t0: begins, begins.Add(-time.Second): begins, begins: begins.AddDate(0, 0, 1)} {
+		if got := next(now); !got.Equal(want) {
+			t.Errorf("at %s: %s, want %s", now, got, want)
+		}
+	}
+	w.hold("contoso-eu", time.Hour)
+	if got := w.busy("contoso-eu").NextBackup; !got.Equal(begins.AddDate(0, 0, 1)) {
+		t.Errorf("what has begun begins again after a hold: %s", got)
+	}
+	w.now = t0.Add(time.Second)
+	w.hold("contoso-eu", 3*time.Hour)
+	if got := w.busy("contoso-eu").NextBackup; got.Before(w.now.Add(3*time.Hour)) || got.After(t0.Add(5*time.Hour+time.Second)) {
+		t.Errorf("held: %s", got)
+	}
+}
+
 // What a newer version keeps of a service may be a hold: nothing begins by itself, and the instance counts as busy. What cannot be read at all keeps nobody away.
 func TestWhetherItIsHeldCannotBeRead(t *testing.T) {
 	for body, posts := range map[string]int{`{"v":2}`: 0, `nonsense`: 1} {
@@ -341,6 +366,12 @@ func TestAHoldIsShownAndBounded(t *testing.T) {
 	if err != nil || again.By != "bob" || again.Replaced.By != "ann" {
 		t.Errorf("%+v %v", again, err)
 	}
+	// Also where the answer of storage was lost and the write repeated.
+	w.store.State.LoseAnswer(nil)
+	if again, err = w.e.Hold(t.Context(), engine.HoldRequest{Service: "contoso-us", Until: w.now.Add(4 * time.Hour), Reason: "mine", By: "bob"}); err != nil || again.Replaced.Until != w.now.Add(3*time.Hour) {
+		t.Errorf("%+v %v", again, err)
+	}
+	w.store.State.LoseAnswer(nil)
 	if ended := w.release("contoso-us"); ended.Service != "contoso-us" || ended.By != "bob" || !w.release("contoso-us").Until.IsZero() {
 		t.Errorf("%+v", ended)
 	}

@@ -226,3 +226,17 @@ func TestARefusedFailoverIsToldOnce(t *testing.T) {
 		}
 	}
 }
+
+// Where no standby will do, the plan that is refused is that of the one which the caller named.
+func TestOfPlansThatFailTheConfirmedOneIsTold(t *testing.T) {
+	w := newPair(t, false)
+	w.standby("contoso-ap", false)
+	w.backedUp("contoso-eu")
+	w.services["contoso-us"].view.SKU, w.services["contoso-ap"].view.SKU = "Premium", "Premium"
+	for _, target := range []string{"contoso-us", "contoso-ap"} {
+		got, err := w.e.Recover(t.Context(), failover(func(r *engine.RecoverRequest) { r.Confirm = target }))
+		if !errors.Is(err, engine.ErrRefused) || got.Operation.Service != target {
+			t.Errorf("%s confirmed, %s told: %v", target, got.Operation.Service, err)
+		}
+	}
+}

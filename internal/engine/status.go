@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"apim-dr/internal/dr"
@@ -97,26 +98,28 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
 	plan, _ := e.fleet().plan(s.Plan)
 	now := e.Now()
-	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
+	g := dr.Guard{Service: s.instance(), Active: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
 	g.Places = append(append(g.Places, e.fleet().Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
-	states := map[string]dr.ServiceState{}
+	states := map[string]dr.ServiceState{} // by name in lower case: the fleet may write one name in two ways
 	var err error
 	around := e.fleet().Around(s.Name)
 	if s.Drill != nil {
 		around = append(around, s.Drill.Name)
 	}
 	for _, name := range around {
-		if states[name], err = e.stateOf(ctx, name); err != nil {
+		var state dr.ServiceState
+		if state, err = e.stateOf(ctx, name); err != nil {
 			break
 		}
-		if h := states[name].Hold; h.Keeps(now) {
+		states[strings.ToLower(name)] = state
+		if h := state.Hold; h.Keeps(now) {
 			g.Holds = append(g.Holds, dr.Held{Service: name, Hold: h})
 		}
 	}
-	g.Watched = states[s.Name].RPO
+	g.Watched = states[strings.ToLower(s.Name)].RPO
 	if err == nil {
 		g.Active, g.Pairs, err = e.active(ctx, s)
-		g.State = states[g.Active.Name]
+		g.State = states[strings.ToLower(g.Active.Name)]
 	}
 	if g.Owner = g.State; err == nil && g.State.NewestGood.Service != "" {
 		g.Owner, err = e.stateOf(ctx, g.State.NewestGood.Service)

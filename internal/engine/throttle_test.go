@@ -61,20 +61,13 @@ func crowd(t *testing.T, n int) *world {
 func TestAFleetIsStartedWithinTheWriteBudget(t *testing.T) {
 	const services = 450 // at once they would take the bucket of 200 more than twice over
 	w := crowd(t, services)
-	b := w.limit(200, 200, 10)
-	lowest := b.left
-	grant := w.onStart
-	w.onStart = func(leg dr.Leg) *dr.Answer {
-		a := grant(leg)
-		lowest = min(lowest, b.left)
-		return a
-	}
+	b := w.limit(100, 100, 5) // half of it: a person's call, and whatever else the identity does, need the rest
 	w.run(2 * time.Hour)
 	for _, wrong := range w.check(services) {
 		t.Error(wrong)
 	}
-	if b.refused > 0 || lowest < 100 {
-		t.Errorf("%d times 429, and %v of 200 tokens were left at the lowest", b.refused, lowest)
+	if b.refused > 0 {
+		t.Errorf("%d times 429", b.refused)
 	}
 	if span := w.postedAt[len(w.postedAt)-1].Sub(w.postedAt[0]); span > dr.StartWindow(services) {
 		t.Errorf("it took %s", span)

@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"apim-dr/internal/dr"
@@ -34,8 +33,6 @@ func operationName(id string) string  { return dayDir(dr.Day(id)) + id + recordS
 func markerName(id string) string     { return activeDir + id }
 func badID(id string) error           { return fmt.Errorf("%q is not the id of an operation", id) }
 func badName(what, name string) error { return fmt.Errorf("%q cannot be the name of a %s", name, what) }
-
-var pointShape = regexp.MustCompile(`^([0-9]{8}-[a-z]{1,20}-[0-9a-f]{20})-s[0-9]{1,3}-a[0-9]{1,6}$`)
 
 // escapes turns query escaping, which leaves letters, digits, '-', '_', '.' and '~', into one that has no dot or percent sign either: neither a URL
 // nor a path can be misled by it.
@@ -71,7 +68,7 @@ func pairName(dir, pair string) (name, lower string, err error) {
 
 // pointName names the record of a recovery point.
 func pointName(service, id string) (string, error) {
-	if !pointShape.MatchString(id) {
+	if !dr.ValidPointID(id) {
 		return "", fmt.Errorf("%q is not the id of a recovery point", id)
 	}
 	folder, err := serviceName(pointsDir, service)

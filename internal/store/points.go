@@ -245,9 +245,8 @@ var pointStates = []dr.PointState{dr.Good, dr.Unverified, dr.Deleting}
 
 // soundPoint refuses what nothing could be restored from, or what would be taken for another's.
 func soundPoint(p dr.RecoveryPoint) error {
-	m := pointShape.FindStringSubmatch(p.ID)
 	switch {
-	case m == nil || m[1] != p.Operation:
+	case !dr.ValidPointID(p.ID) || !dr.ValidID(p.Operation) || !strings.HasPrefix(p.ID, p.Operation+"-"):
 		return fmt.Errorf("%q is not the id of a recovery point of operation %q", p.ID, p.Operation)
 	case p.V < 1 || p.V > dr.Version:
 		return fmt.Errorf("recovery point %s has version %d, this program writes %d", p.ID, p.V, dr.Version)

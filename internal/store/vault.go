@@ -45,7 +45,7 @@ func (v *Vault) Head(ctx context.Context, s dr.Storage, blob string) (dr.BlobVie
 
 // Remove implements engine.Vault. The copy goes last: while it lies there the catalog can be rebuilt, and a blob is named by it.
 func (v *Vault) Remove(ctx context.Context, s dr.Storage, blob string) error {
-	if !pointShape.MatchString(blob) {
+	if !dr.ValidPointID(blob) {
 		return badName("backup", blob)
 	}
 	c, err := v.container(s)
