@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -123,13 +122,53 @@ func (r *Recorder) pass(t *testing.T, method, address, body string, next transpo
 	return string(text)
 }
 
+// disk is a file that may be full.
+type disk struct {
+	text []byte
+	full bool
+}
+
+func (d *disk) WriteAt(p []byte, at int64) (int, error) {
+	if d.full {
+		p = p[:len(p)/2]
+	}
+	d.text = append(d.text[:min(int(at), len(d.text))], p...)
+	if d.full {
+		return len(p), errors.New("no space left")
+	}
+	return len(p), nil
+}
+
 func (r *Recorder) text(t *testing.T) string {
 	t.Helper()
-	var out bytes.Buffer
-	if _, err := r.WriteTo(&out); err != nil {
+	var file disk
+	r.WriteInto(&file)
+	if err := r.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	return out.String()
+	return string(file.text)
+}
+
+func TestTheFileIsWholeAfterEachAnswer(t *testing.T) {
+	r := recorder()
+	file := &disk{}
+	r.WriteInto(file)
+	for i := range 9 {
+		file.full = i == 3 || i == 4 || i == 8
+		r.pass(t, "GET", azure+instance, "", reply(200, `{"properties":{"provisioningState":"Succeeded"}}`))
+		var list []Exchange
+		if err := json.Unmarshal(file.text, &list); !file.full && (err != nil || len(list) != i+1) {
+			t.Errorf("after %d answers %d are there, %v: %s", i+1, len(list), err, file.text)
+		}
+	}
+	if err := r.Flush(); err == nil {
+		t.Error("a full disk is not told of")
+	}
+	file.full = false
+	var list []Exchange
+	if err := errors.Join(r.Flush(), r.Flush(), json.Unmarshal(file.text, &list)); err != nil || len(list) != 9 {
+		t.Errorf("%d are there, %v: %s", len(list), err, file.text)
+	}
 }
 
 func TestWhatTellsWhoseItIsStandsNowhere(t *testing.T) {
