@@ -397,3 +397,18 @@ func TestFindingsOfWhatNobodyHasSeenYet(t *testing.T) {
 	}
 	clean(t, found)
 }
+
+// What nobody has named before is told apart from plain words by its place: in a resource's type, in typographic quotes, beside a quote that has no other.
+func TestAMessageTellsNoNameThatOnlyItHas(t *testing.T) {
+	for text, want := range map[string]string{
+		"The Resource 'Microsoft.ApiManagement/service/tailspin' was not found.":                                                                       "The Resource 'REDACTED' was not found.",
+		"No Microsoft.ApiManagement/service/tailspin/backup there":                                                                                     "No REDACTED there",
+		"“Ann Tailspin Miller” and ‘Ann Tailspin Miller’ isn’t «Ann Tailspin Miller»":                                                                  `"REDACTED" and 'REDACTED' isn't "REDACTED"`,
+		"said 'no and 'tailspin' or <tailspin> {tailspin} ('tailspin\n'Ann\nTailspin' [tailspin\ntailspin]":                                             "said 'REDACTED' or <REDACTED> {REDACTED} ('REDACTED\n'REDACTED\nREDACTED' [REDACTED\nREDACTED]",
+		"to perform 'Microsoft.ApiManagement/service/backup/action' on Microsoft.ApiManagement/service and Microsoft.ApiManagement/service/workspaces": "to perform 'Microsoft.ApiManagement/service/backup/action' on Microsoft.ApiManagement/service and Microsoft.ApiManagement/service/workspaces",
+	} {
+		if got := recorder().names.message(text); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
+	}
+}
