@@ -404,7 +404,7 @@ func TestAMessageTellsNoNameThatOnlyItHas(t *testing.T) {
 		"The Resource 'Microsoft.ApiManagement/service/tailspin' was not found.":                                                                       "The Resource 'REDACTED' was not found.",
 		"No Microsoft.ApiManagement/service/tailspin/backup there":                                                                                     "No REDACTED there",
 		"“Ann Tailspin Miller” and ‘Ann Tailspin Miller’ isn’t «Ann Tailspin Miller»":                                                                  `"REDACTED" and 'REDACTED' isn't "REDACTED"`,
-		"said 'no and 'tailspin' or <tailspin> {tailspin} ('tailspin\n'Ann\nTailspin' [tailspin\ntailspin]":                                             "said 'REDACTED' or <REDACTED> {REDACTED} ('REDACTED\n'REDACTED\nREDACTED' [REDACTED\nREDACTED]",
+		"said 'no and 'tailspin' or <tailspin> {tailspin} ('tailspin\n'Ann\nTailspin' [tailspin\ntailspin]":                                            "said 'REDACTED' or <REDACTED> {REDACTED} ('REDACTED\n'REDACTED\nREDACTED' [REDACTED\nREDACTED]",
 		"to perform 'Microsoft.ApiManagement/service/backup/action' on Microsoft.ApiManagement/service and Microsoft.ApiManagement/service/workspaces": "to perform 'Microsoft.ApiManagement/service/backup/action' on Microsoft.ApiManagement/service and Microsoft.ApiManagement/service/workspaces",
 	} {
 		if got := recorder().names.message(text); got != want {
