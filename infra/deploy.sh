@@ -34,6 +34,8 @@ targets() {
 
 list=$(targets)
 [ -n "$list" ] || die "the deployment ${DEPLOYMENT:-} has no Function Apps among its outputs (apps)"
+# azd takes no name: it deploys to the one app of its environment.
+[ "$TOOL" != azd ] || [ "$(wc -l <<<"$list")" = 1 ] || die 'azd deploys one app, and there is more than one; TOOL=az or TOOL=func'
 while IFS=$'\t' read -r group app; do
   echo "make deploy: $ZIP to $app in $group, with $TOOL"
   case $TOOL in

@@ -48,7 +48,7 @@ func deploy(t *testing.T, tools []string, environ ...string) (calls, said string
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"cp", "rm", "sh", "test"} {
+	for _, name := range []string{"cp", "rm", "sh", "test", "wc"} {
 		if at, err := exec.LookPath(name); err == nil {
 			_ = os.Symlink(at, filepath.Join(dir, name))
 		}
@@ -74,6 +74,7 @@ func TestDeployUsesWhatIsInstalled(t *testing.T) {
 		"which app":      {"az", "RG=rg-a", "", "which Function App?"},
 		"no such file":   {"az", one + " ZIP=/nowhere.zip", "", "/nowhere.zip is not there"},
 		"needs az":       {"func", "DEPLOYMENT=contosodr", "", "DEPLOYMENT needs az"},
+		"azd, two":       {"az azd", "DEPLOYMENT=contosodr TOOL=azd", "", "azd deploys one app"},
 		"unknown to all": {"az bicep", one + " TOOL=bicep", "", "accepted: az, func, azd"},
 	} {
 		t.Run(name, func(t *testing.T) {
