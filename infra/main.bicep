@@ -123,6 +123,13 @@ var instances = flatten(map(
     )
 ))
 var subscriptions = union(map(instances, i => i.subscription), [])
+// The stamps that look after something in a subscription: no other reads it.
+var stampsOf = toObject(
+  subscriptions,
+  s => s,
+  s =>
+    filter(range(0, length(stamps)), i => contains(map(filter(instances, x => x.stamp == i), x => x.subscription), s))
+)
 var deliveries = flatten(map(
   range(0, length(changeSources)),
   i => map(changeSources[i].stamps, s => { source: i, stamp: indexOf(map(stamps, x => x.name), s) })
@@ -197,7 +204,7 @@ module roles 'modules/roles.bicep' = [
     scope: subscription(s)
     params: {
       name: name
-      readers: [for i in range(0, length(stamps)): stamp[i].outputs.principal]
+      readers: [for i in stampsOf[s]: stamp[i].outputs.principal]
     }
   }
 ]
