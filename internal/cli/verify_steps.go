@@ -94,6 +94,11 @@ func (v *verify) storage(ctx context.Context) error {
 			v.found(dr.Warn, place(got.storage), "not read: %s", bad)
 		}
 	}
+	for _, partner := range e.Fleet.Around(v.service.Name)[1:] {
+		if pair, err := e.Store.Pair(ctx, dr.PairName(v.service.Name, partner)); err == nil && pair.IsActive(partner) && !strings.EqualFold(pair.Home, partner) {
+			v.found(dr.Warn, v.service.Name, "%s is the active instance of this pair; what is backed up here is the one that does not serve", partner)
+		}
+	}
 	return err
 }
 

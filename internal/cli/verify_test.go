@@ -257,6 +257,22 @@ func TestWhereverVerifyIsStoppedItBlamesNothing(t *testing.T) {
 	}
 }
 
+// The backup of an instance that was failed over from proves the permissions, and not that what serves can be recovered.
+func TestVerifyTellsThatAnotherInstanceServes(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		pair := dr.NewPair("contoso-eu", "contoso-us")
+		pair.Active = "contoso-us"
+		if err := r.vault.Vault.KeepRole(t.Context(), nightly, pair); err != nil {
+			t.Fatal(err)
+		}
+		out, _, status := r.verified()
+		if status != OK || len(r.bodies) != 1 {
+			t.Errorf("status %d, sent %q", status, r.bodies)
+		}
+		has(t, out, "warn     contoso-eu: contoso-us is the active instance of this pair; what is backed up here is the one that does not serve")
+	})
+}
+
 // Who is killed leaves what was seen until then.
 func TestTheRecordingIsWholeWhileVerifyRuns(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

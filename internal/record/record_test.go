@@ -385,11 +385,12 @@ func TestFindingsOfWhatNobodyHasSeenYet(t *testing.T) {
 	r.pass(t, "GET", location, "", reply(403, `{"error":{"code":"AuthorizationFailed","message":"no"}}`))
 	r.pass(t, "GET", location, "", reply(200, `{"status":"Succeeded"}`))
 	post(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
+	post(reply(202, "", "Location", "https://"+custom+instance+"/operationresults/"+operationID))
 	found := strings.Join(r.Findings(), "\n")
 	for _, text := range []string{
 		"the POST got 202 with a body without a state, no Retry-After", "of the form operationsStatuses, single slash, signed, beside an Azure-AsyncOperation",
 		"3 polls, 2 got 200, 1 got 403 (Retry-After 20; no Retry-After); 0s from the POST", "refused 1 times", "the last answer was 200 with a body that says status Succeeded",
-		"the instance showed Updating (1)", "backup: the POST got no answer", "no Location came with it", "it was not polled", "nobody looked at the instance meanwhile",
+		"the instance showed Updating (1)", "backup: the POST got no answer", "of the form operationresults, single slash, on another host", "no Location came with it", "it was not polled", "nobody looked at the instance meanwhile",
 	} {
 		if !strings.Contains(found, text) {
 			t.Errorf("no %q in\n%s", text, found)
