@@ -69,6 +69,7 @@ while read -r file reason; do
 done <<'REFUSED'
 alarm-in-the-stamp monitoringRegion is the region of a stamp
 topic-without-group changeSources: a subscription needs resourceGroup
+entra-without-application auth: entra needs entraClientId
 REFUSED
 
 [ $bad = 0 ] && echo 'make lint-infra: the template compiles without a warning; main.json and the snapshots are what it makes'

@@ -99,6 +99,9 @@ var apart = contains(map(stamps, s => toLower(replace(s.region, ' ', ''))), plai
   ? fail('monitoringRegion is the region of a stamp: its alarm would be lost together with it')
   : plainRegion
 
+// An empty one would be an audience that nobody means.
+var application = auth == 'entra' && empty(entraClientId) ? fail('auth: entra needs entraClientId') : entraClientId
+
 // Each instance that a stamp touches, once: services, secondaries and drill instances.
 var instances = flatten(map(
   stamps,
@@ -185,7 +188,7 @@ module stamp 'modules/stamp.bicep' = [
       network: network
       addressSpace: s.?addressSpace ?? '10.40.${i}.0/24'
       auth: auth
-      entraClientId: entraClientId
+      entraClientId: application
       settings: s.?settings ?? {}
       memory: s.?memory ?? 512
       maximumInstances: s.?maximumInstances ?? 40
