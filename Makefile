@@ -96,7 +96,7 @@ package: tools ## dist/apim-dr.zip for linux/amd64, ready to deploy (AUTH=entra:
 	@rm -rf dist/package dist/apim-dr.zip && mkdir -p dist/package
 	@cp -r functions/. dist/package/ && cp host.json dist/package/
 	@$(OPEN) dist/package
-	@GOOS=linux GOARCH=amd64 $(BUILD) -o dist/package/apim-dr .
+	@GOOS=linux GOARCH=amd64 GOAMD64=v1 $(BUILD) -o dist/package/apim-dr .
 	@go run ./internal/build/stagezip dist/package dist/apim-dr.zip
 
 # The second package is built in another folder with an empty build cache of its own, as on another machine.

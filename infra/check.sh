@@ -2,8 +2,12 @@
 # Formats, compiles and lints a copy of the template with $BICEP, and compares it with what was committed: the files themselves, main.json, and what the
 # parameter files make of it (snapshots). UPDATE=1 takes over what differs.
 set -euo pipefail
-cd "$(dirname "$0")"
 BICEP=${BICEP:-bicep}
+case $BICEP in
+/*) ;;
+*/*) if [ -f "$PWD/$BICEP" ]; then BICEP=$PWD/$BICEP; fi ;; # it is called from other folders
+esac
+cd "$(dirname "$0")"
 if ! command -v "$BICEP" >/dev/null; then
   echo "make lint-infra: NOT CHECKED, no command '$BICEP': install Bicep (https://aka.ms/bicep-install), or name it: make lint-infra BICEP=/path/to/bicep" >&2
   [ "${BICEP_REQUIRED:-}" != 1 ]
@@ -20,9 +24,15 @@ complain() {
   bad=1
 }
 
-"$BICEP" format --pattern '**/*.bicep' && "$BICEP" format --pattern '**/*.bicepparam'
-"$BICEP" lint --pattern '**/*.bicep' >lint 2>&1 || true
-! grep -E ' : (Warning|Error) ' lint | sort -u || complain 'a warning counts as an error'
+"$BICEP" format --pattern '**/*.bicep'
+"$BICEP" format --pattern '**/*.bicepparam'
+linted=0
+"$BICEP" lint --pattern '**/*.bicep' >lint 2>&1 || linted=$?
+if grep -E ' : (Warning|Error) ' lint | sort -u; then
+  complain 'a warning counts as an error'
+elif [ $linted != 0 ]; then
+  complain "$BICEP lint ended with $linted: $(cat lint)"
+fi
 [ $bad = 0 ] || exit 1
 
 where='--subscription-id 00000000-0000-0000-0000-000000000001 --tenant-id 00000000-0000-0000-0000-000000000009 --location northeurope'
@@ -61,6 +71,7 @@ alarm-in-the-stamp monitoringRegion is the region of a stamp
 topic-without-group changeSources: a subscription needs resourceGroup
 topic-without-region changeSources: an instance needs region
 topic-without-stamp changeSources: no stamp has the name we
+entra-without-application auth: entra needs entraClientId
 REFUSED
 
 [ $bad = 0 ] && echo 'make lint-infra: the template compiles without a warning; main.json and the snapshots are what it makes'

@@ -102,6 +102,9 @@ var apart = contains(map(stamps, s => toLower(replace(s.region, ' ', ''))), plai
   ? fail('monitoringRegion is the region of a stamp: its alarm would be lost together with it')
   : plainRegion
 
+// An empty one would be an audience that nobody means.
+var application = auth == 'entra' && empty(entraClientId) ? fail('auth: entra needs entraClientId') : entraClientId
+
 // Each instance that a stamp touches, once: services, secondaries and drill instances.
 var instances = flatten(map(
   stamps,
@@ -127,7 +130,7 @@ var instances = flatten(map(
 ))
 var subscriptions = union(map(instances, i => i.subscription), [])
 // The stamps with an instance in a subscription.
-var ownersOf = toObject(
+var stampsOf = toObject(
   subscriptions,
   s => s,
   s => union(map(filter(instances, i => i.subscription == s), i => i.stamp), [])
@@ -194,7 +197,7 @@ module stamp 'modules/stamp.bicep' = [
       nat: nat
       addressSpace: s.?addressSpace ?? '10.40.${i}.0/24'
       auth: auth
-      entraClientId: entraClientId
+      entraClientId: application
       settings: s.?settings ?? {}
       memory: s.?memory ?? 512
       maximumInstances: s.?maximumInstances ?? 40
@@ -214,7 +217,7 @@ module roles 'modules/roles.bicep' = [
     scope: subscription(s)
     params: {
       name: name
-      readers: [for i in ownersOf[s]: stamp[i].outputs.principal]
+      readers: [for i in stampsOf[s]: stamp[i].outputs.principal]
     }
   }
 ]

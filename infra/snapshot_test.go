@@ -450,3 +450,21 @@ func TestAPrivateStampIsPrivate(t *testing.T) {
 		}
 	}
 }
+
+// The snapshots have one subscription for all stamps, or one stamp: that no stamp reads a subscription without an instance of its own shows in the template.
+func TestAStampReadsTheSubscriptionsOfItsInstances(t *testing.T) {
+	text, err := os.ReadFile("main.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Resources map[string]struct{ Properties map[string]any }
+	}
+	if err := json.Unmarshal(text, &template); err != nil {
+		t.Fatal(err)
+	}
+	readers, err := json.Marshal(template.Resources["roles"].Properties["parameters"])
+	if err != nil || !strings.Contains(string(readers), "variables('stampsOf')[variables('subscriptions')[copyIndex()]]") {
+		t.Errorf("%v: the reader role is given to others than stampsOf the subscription: %s", err, readers)
+	}
+}

@@ -63,6 +63,7 @@ type rig struct {
 	bodies  []string          // that were POSTed
 	lists   map[string]string // of permissions, by the end of their scope's id; others are of all actions. An error's code: refused
 	onPost  func()
+	onList  func() // permissions are asked for
 }
 
 func newRig(t *testing.T) *rig {
@@ -217,6 +218,9 @@ func (r *rig) Do(req *http.Request) (*http.Response, error) {
 }
 
 func (r *rig) permissions(scope string) *http.Response {
+	if r.onList != nil {
+		r.onList()
+	}
 	for end, list := range r.lists {
 		switch {
 		case !strings.HasSuffix(scope, end):

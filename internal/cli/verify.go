@@ -61,7 +61,7 @@ type check struct {
 const verifyStatuses = `Exit status:
   0  all well
   1  usage, configuration or login: nothing was begun
-  2  refused: a permission or the container is missing, or a check of the drill's plan fails; what was refused was not begun
+  2  refused: a permission or the container is missing, or a check of the drill's plan fails; what was refused was not begun. Or stopped before the next step
   3  failed: ARM says so, or what it left is not as it should be
   4  unknown: ARM cannot confirm how it ended, or it was stopped while ARM is at work`
 
@@ -110,6 +110,9 @@ func (v *verify) run(ctx context.Context, verbose bool) error {
 	if err != nil {
 		return err
 	}
+	if file != nil {
+		v.setup.Recorder.WriteInto(file)
+	}
 	return v.ends(file, v.steps(ctx))
 }
 
@@ -156,11 +159,12 @@ func (v *verify) steps(ctx context.Context) error {
 	if err := v.setup.Login(ctx); err != nil {
 		return err
 	}
-	if err := v.permissions(ctx); err != nil {
-		return err
-	}
-	if err := v.storage(ctx); err != nil {
-		return err
+	for _, look := range []func(context.Context) error{v.permissions, v.storage} {
+		if err := look(ctx); ctx.Err() != nil {
+			return stopped(ctx, "Nothing was begun.")
+		} else if err != nil {
+			return err
+		}
 	}
 	op, err := v.backup(ctx)
 	for _, p := range dr.Points(op) { // also of one that ended unknown
@@ -169,10 +173,18 @@ func (v *verify) steps(ctx context.Context) error {
 	if err != nil || v.drill == "" {
 		return err
 	}
+	if ctx.Err() != nil {
+		return stopped(ctx, "The backup stands; %s was not overwritten.", v.service.Drill.Name)
+	}
 	return v.restore(ctx, dr.Points(op)[0])
 }
 
-// ends writes the recording, however the steps ended, tells what it shows, and prints the document if that is wanted.
+// stopped is how a run ends that a person stopped before the next step.
+func stopped(ctx context.Context, format string, args ...any) error {
+	return end(Refused, "Stopped (%v). %s", context.Cause(ctx), fmt.Sprintf(format, args...))
+}
+
+// ends tells what the run shows, however the steps ended, closes the recording, and prints the document if that is wanted.
 func (v *verify) ends(file *os.File, err error) error {
 	v.told.Findings = v.setup.Recorder.Findings()
 	list(v.say, "What this run shows", v.told.Findings)
@@ -195,8 +207,7 @@ func (v *verify) keep(file *os.File) error {
 	if n == 0 { // there is nothing to tell of
 		return errors.Join(file.Close(), os.Remove(file.Name()))
 	}
-	_, err := v.setup.Recorder.WriteTo(file)
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err := errors.Join(v.setup.Recorder.Flush(), file.Close()); err != nil {
 		return fmt.Errorf("the recording was not written whole: %w", err)
 	}
 	v.told.Recording = file.Name()

@@ -50,6 +50,8 @@ func (v *verify) permissions(ctx context.Context) error {
 	for _, s := range scopes {
 		lacks, failure := v.setup.Lacks(ctx, s.id)
 		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case failure != nil:
 			v.found(dr.Unseen, s.about, "they cannot be listed, so that what is missing shows below: %s", failure)
 		case len(lacks) == 0:
@@ -78,6 +80,8 @@ func (v *verify) storage(ctx context.Context) error {
 	var err error
 	for i, got := range read(ctx, e, containers, e.Fleet.Around(v.service.Name)...) {
 		switch {
+		case ctx.Err() != nil: // that is no finding
+			return ctx.Err()
 		case got.err != nil && i == 0:
 			v.found(dr.Fail, place(got.storage), "%v", got.err)
 			err = end(Refused, "Refused: the container for the backups of %s cannot be read. Your login needs Storage Blob Data Contributor there. Nothing was begun.", v.service.Name)
@@ -88,6 +92,11 @@ func (v *verify) storage(ctx context.Context) error {
 		}
 		for _, bad := range got.Bad {
 			v.found(dr.Warn, place(got.storage), "not read: %s", bad)
+		}
+	}
+	for _, partner := range e.Fleet.Around(v.service.Name)[1:] {
+		if pair, err := e.Store.Pair(ctx, dr.PairName(v.service.Name, partner)); err == nil && pair.IsActive(partner) && !strings.EqualFold(pair.Home, partner) {
+			v.found(dr.Warn, v.service.Name, "%s is the active instance of this pair; what is backed up here is the one that does not serve", partner)
 		}
 	}
 	return err
@@ -161,6 +170,9 @@ func (v *verify) outcome(op dr.Operation, made string) error {
 func (v *verify) left(ctx context.Context, p dr.RecoveryPoint) error {
 	v.begin("What it left")
 	wrong := func(what, format string, args ...any) error {
+		if ctx.Err() != nil {
+			return stopped(ctx, "The backup stands; what it left was not looked at.")
+		}
 		detail := fmt.Sprintf(format, args...)
 		v.found(dr.Fail, what, "%s", detail)
 		return end(Failed, "The backup of %s is not as it should be: %s: %s", v.service.Name, what, detail)
@@ -202,6 +214,9 @@ func (v *verify) restore(ctx context.Context, p dr.RecoveryPoint) error {
 	}
 	if errors.Is(err, engine.ErrRefused) {
 		return end(Refused, "Refused: %s\n%s was not overwritten; the backup stands.", answer.Plan.Refusal(), v.service.Drill.Name)
+	}
+	if ctx.Err() != nil && err != nil {
+		return stopped(ctx, "The backup stands; %s was not overwritten.", v.service.Drill.Name)
 	}
 	if err != nil {
 		return err

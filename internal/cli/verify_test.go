@@ -246,6 +246,81 @@ func TestVerifyThatIsStoppedTellsHowToFollowARM(t *testing.T) {
 	})
 }
 
+// A person who presses Ctrl-C learns what was begun, and is not told that something is wrong with what was just not looked at.
+func TestWhereverVerifyIsStoppedItBlamesNothing(t *testing.T) {
+	sidecar := func(op, key string) bool { return op == "after create" && strings.HasSuffix(key, ".apimdr.json") }
+	for name, tc := range map[string]struct {
+		stops func(r *rig, stop func())
+		sent  int
+		says  string
+	}{
+		"at the permissions": {func(r *rig, stop func()) { r.onList = stop }, 0, "Nothing was begun"},
+		"at the storage":     {func(r *rig, stop func()) { r.vault.Fail(func(string, string) error { stop(); return nil }) }, 0, "Nothing was begun"},
+		"when the backup has just ended": {func(r *rig, stop func()) {
+			r.vault.Fail(func(op, key string) error {
+				if sidecar(op, key) {
+					stop()
+				}
+				return nil
+			})
+		}, 1, "The backup stands"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				ctx, cancel := context.WithCancel(t.Context())
+				r.ctx = ctx
+				tc.stops(r, cancel)
+				out, err, status := r.verified("--drill", "contoso-drill")
+				if status != Refused || len(r.bodies) != tc.sent || strings.Contains(out, "FAIL") {
+					t.Errorf("status %d, sent %q", status, r.bodies)
+				}
+				has(t, err, "Stopped", tc.says)
+				if strings.Contains(err, "Contributor") || strings.Contains(err, "not as it should be") {
+					t.Error("it blames")
+				}
+				if t.Failed() {
+					t.Log(out, err)
+				}
+			})
+		})
+	}
+}
+
+// The backup of an instance that was failed over from proves the permissions, and not that what serves can be recovered.
+func TestVerifyTellsThatAnotherInstanceServes(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		pair := dr.NewPair("contoso-eu", "contoso-us")
+		pair.Active = "contoso-us"
+		if err := r.vault.Vault.KeepRole(t.Context(), nightly, pair); err != nil {
+			t.Fatal(err)
+		}
+		out, _, status := r.verified()
+		if status != OK || len(r.bodies) != 1 {
+			t.Errorf("status %d, sent %q", status, r.bodies)
+		}
+		has(t, out, "warn     contoso-eu: contoso-us is the active instance of this pair; what is backed up here is the one that does not serve")
+	})
+}
+
+// Who is killed leaves what was seen until then.
+func TestTheRecordingIsWholeWhileVerifyRuns(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		file := filepath.Join(t.TempDir(), "recording.json")
+		seen := -1
+		r.onPost = func() {
+			var list []record.Exchange
+			text, err := os.ReadFile(file)
+			if err = errors.Join(err, json.Unmarshal(text, &list)); err != nil {
+				t.Errorf("%v: %s", err, text)
+			}
+			seen = len(list)
+		}
+		if _, err, status := r.verified("--record", file); status != OK || seen < 4 {
+			t.Errorf("status %d, %d exchanges when the backup was asked for: %s", status, seen, err)
+		}
+	})
+}
+
 func TestVerifyAsJSONIsOneDocument(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		out, err, status := r.verified("--drill", "contoso-drill", "-o", "json")

@@ -3,11 +3,13 @@ package engine_test
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"apim-dr/infra"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/store"
@@ -220,5 +222,31 @@ func TestAnOperationOfANewerVersionWaitsUntouched(t *testing.T) {
 		if wrong := w.check(2); len(wrong) > 0 {
 			t.Errorf("%s: %v", phase, wrong)
 		}
+	}
+}
+
+// Nobody but a person can help an operation whose record cannot be read, so that somebody has to be called.
+func TestARecordInFlightThatCannotBeReadRaisesAnAlert(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op := w.backup("contoso-eu")
+	w.run(2 * time.Minute)
+	w.aside(func() error {
+		name := "operations/" + dr.Day(op.ID) + "/" + op.ID + ".json"
+		_, etag, err := w.store.State.Get(t.Context(), name)
+		if err == nil {
+			_, err = w.store.State.Replace(t.Context(), name, []byte("nonsense"), etag)
+		}
+		return err
+	})
+	var lines bytes.Buffer
+	w.e.Log = slog.New(slog.NewJSONHandler(&lines, nil))
+	w.now = w.now.Add(24 * time.Hour)
+	if err := w.e.Watch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(infra.Alerts(), func(a infra.Alert) bool {
+		return !a.Missing && slices.ContainsFunc(strings.Split(lines.String(), "\n"), a.Finds)
+	}) {
+		t.Errorf("no alert finds one of these:\n%s", lines.String())
 	}
 }

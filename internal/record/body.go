@@ -12,9 +12,10 @@ import (
 // The forms in which values are kept.
 var (
 	// Plain words, and CamelCase as codes are written: letters in base64 are mixed otherwise.
-	wordShape   = regexp.MustCompile(`^[A-Z]?[a-z]{1,20}$|^[A-Z]{1,6}$|^[a-z]{1,10}'[a-z]{1,2}$|^[a-z]{0,12}([A-Z][a-z]{2,20}|In|Of|To|Is|By|On|No|API|IP|SKU|ID|DNS){1,10}(V2)?$`)
-	tierShape   = regexp.MustCompile(`^(Developer|Basic|Standard|Premium|Consumption|Isolated)(V2)?$`)
-	actionShape = regexp.MustCompile(`^Microsoft\.(ApiManagement|Resources|Authorization)(/[A-Za-z*]{1,40}){0,6}$`)
+	wordShape = regexp.MustCompile(`^[A-Z]?[a-z]{1,20}$|^[A-Z]{1,6}$|^[a-z]{1,10}'[a-z]{1,2}$|^[a-z]{0,12}([A-Z][a-z]{2,20}|In|Of|To|Is|By|On|No|API|IP|SKU|ID|DNS){1,10}(V2)?$`)
+	tierShape = regexp.MustCompile(`^(Developer|Basic|Standard|Premium|Consumption|Isolated)(V2)?$`)
+	// A type, or an action, which ends in what is done: another third part is a resource's name.
+	actionShape = regexp.MustCompile(`^Microsoft\.(ApiManagement|Resources|Authorization)(/[A-Za-z*]{1,40}|/service/workspaces|(/[A-Za-z*]{1,40}){1,5}/(read|write|delete|action|\*))?$`)
 	numberShape = regexp.MustCompile(`^\d{1,6}$`)
 	momentShape = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z?)?$|^\d{1,2}/\d{1,2}/\d{4}$|^\d{1,2}:\d{2}:\d{2}$`)
 	mediaShape  = regexp.MustCompile(`^(application/json|text/html|text/plain|application/xml|text/xml)(; ?charset=(utf-8|us-ascii|iso-8859-1))?$`)
@@ -189,6 +190,7 @@ func (n *names) text(parent, key, v string) string {
 
 var (
 	linkShape   = regexp.MustCompile(`(?i)(https?:/)?/[^\s"'<>)\],]+`) // or a path
+	straight    = strings.NewReplacer("‘", "'", "’", "'", "“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`)
 	quotedShape = regexp.MustCompile(`(^|[^A-Za-z0-9])('[^'\n]*'|"[^"\n]*"|\[[^\]\n]*\]|` + "`[^`\n]*`" + `)`)
 )
 
@@ -198,7 +200,7 @@ func (n *names) message(text string) string {
 	if len(text) > maxWords {
 		text = strings.ToValidUTF8(text[:maxWords], "")
 	}
-	text = n.links(n.mask(text))
+	text = straight.Replace(n.links(n.mask(text)))
 	text = quotedShape.ReplaceAllStringFunc(text, func(hit string) string {
 		lead := hit[:strings.IndexAny(hit, "'\"[`")]
 		inner := hit[len(lead)+1 : len(hit)-1]
@@ -240,15 +242,22 @@ func (n *names) links(text string) string {
 	return out.String()
 }
 
-const punctuation = ".,;:!?()[]{}<>\"'`"
+const (
+	quotes      = "[]{}<>\"'`"
+	punctuation = ".,;:!?()" + quotes
+)
 
-// plain is a word with the punctuation around it, if it tells nothing.
+// plain is a word with the punctuation around it, if it tells nothing. One beside a quote or bracket, the other of which may be lines away, is a value.
 func (n *names) plain(word string) string {
 	core := strings.Trim(word, punctuation)
-	if core == "" || n.ours(core) || core == "api-version" || n.only(core, wordShape, actionShape, numberShape, momentShape, versionShape) == core {
+	at := strings.Index(word, core)
+	shapes := []*regexp.Regexp{tierShape, actionShape, numberShape, versionShape}
+	if !strings.ContainsAny(word[:at]+word[at+len(core):], quotes) {
+		shapes = append(shapes, wordShape, momentShape)
+	}
+	if core == "" || n.ours(core) || core == "api-version" || n.only(core, shapes...) == core {
 		return word
 	}
-	at := strings.Index(word, core)
 	return word[:at] + Redacted + word[at+len(core):]
 }
 

@@ -156,6 +156,9 @@ func form(location string) string {
 	if _, query, _ := strings.Cut(location, "?"); strings.Contains("&"+query, "&s=") {
 		slash += ", signed"
 	}
+	if base, _ := split(location); strings.Contains(base, "://"+string(host)+"-") {
+		slash += ", on another host" // to which no token is sent
+	}
 	return word + ", " + slash
 }
 

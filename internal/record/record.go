@@ -46,6 +46,9 @@ type Recorder struct {
 	mu      sync.Mutex
 	all     []Exchange
 	dropped int
+	file    io.WriterAt // nil: none
+	written int         // of all, in the file
+	end     int64       // of them in the file, in bytes
 }
 
 // New returns a Recorder that has seen nothing.
@@ -147,6 +150,7 @@ func (r *Recorder) keep(x Exchange) {
 		return
 	}
 	r.all = append(r.all, x)
+	_ = r.write() // Flush tries again, and tells
 }
 
 // Exchanges are what was kept, in the order of the answers.
@@ -156,22 +160,44 @@ func (r *Recorder) Exchanges() []Exchange {
 	return append([]Exchange(nil), r.all...)
 }
 
-// WriteTo writes one JSON array, an exchange a line.
-func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
+// WriteInto has a file, which is empty, hold what is kept from now on, after each answer: one JSON array, an exchange a line. It is whole at any moment, so
+// that it can be read although the process was killed. No request fails because the file cannot be written; Flush tells.
+func (r *Recorder) WriteInto(file io.WriterAt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.file = file
+}
+
+// Flush writes what could not be written before. The error says that the file is not whole.
+func (r *Recorder) Flush() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.write()
+}
+
+const ending = "\n]\n"
+
+// write puts what the file does not have yet in the place of its ending, in one write. After an error it begins at the same place again.
+func (r *Recorder) write() error {
+	if r.file == nil || r.written == len(r.all) {
+		return nil
+	}
 	var out bytes.Buffer
-	out.WriteString("[\n")
-	for i, x := range r.Exchanges() {
-		if i > 0 {
-			out.WriteString(",\n")
-		}
-		var line bytes.Buffer
-		e := json.NewEncoder(&line)
+	for i, x := range r.all[r.written:] {
+		out.WriteString(map[bool]string{true: "[\n", false: ",\n"}[r.written+i == 0])
+		e := json.NewEncoder(&out)
 		e.SetEscapeHTML(false) // URLs are to be read
 		if err := e.Encode(x); err != nil {
-			return 0, err
+			return err
 		}
-		out.Write(bytes.TrimSpace(line.Bytes()))
+		out.Truncate(out.Len() - 1) // Encode ends the line
 	}
-	out.WriteString("\n]\n")
-	return out.WriteTo(w)
+	end := int64(out.Len())
+	out.WriteString(ending)
+	if _, err := r.file.WriteAt(out.Bytes(), r.end); err != nil {
+		return err
+	}
+	r.end += end
+	r.written = len(r.all)
+	return nil
 }

@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -123,13 +122,53 @@ func (r *Recorder) pass(t *testing.T, method, address, body string, next transpo
 	return string(text)
 }
 
+// disk is a file that may be full.
+type disk struct {
+	text []byte
+	full bool
+}
+
+func (d *disk) WriteAt(p []byte, at int64) (int, error) {
+	if d.full {
+		p = p[:len(p)/2]
+	}
+	d.text = append(d.text[:min(int(at), len(d.text))], p...)
+	if d.full {
+		return len(p), errors.New("no space left")
+	}
+	return len(p), nil
+}
+
 func (r *Recorder) text(t *testing.T) string {
 	t.Helper()
-	var out bytes.Buffer
-	if _, err := r.WriteTo(&out); err != nil {
+	var file disk
+	r.WriteInto(&file)
+	if err := r.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	return out.String()
+	return string(file.text)
+}
+
+func TestTheFileIsWholeAfterEachAnswer(t *testing.T) {
+	r := recorder()
+	file := &disk{}
+	r.WriteInto(file)
+	for i := range 9 {
+		file.full = i == 3 || i == 4 || i == 8
+		r.pass(t, "GET", azure+instance, "", reply(200, `{"properties":{"provisioningState":"Succeeded"}}`))
+		var list []Exchange
+		if err := json.Unmarshal(file.text, &list); !file.full && (err != nil || len(list) != i+1) {
+			t.Errorf("after %d answers %d are there, %v: %s", i+1, len(list), err, file.text)
+		}
+	}
+	if err := r.Flush(); err == nil {
+		t.Error("a full disk is not told of")
+	}
+	file.full = false
+	var list []Exchange
+	if err := errors.Join(r.Flush(), r.Flush(), json.Unmarshal(file.text, &list)); err != nil || len(list) != 9 {
+		t.Errorf("%d are there, %v: %s", len(list), err, file.text)
+	}
 }
 
 func TestWhatTellsWhoseItIsStandsNowhere(t *testing.T) {
@@ -361,15 +400,31 @@ func TestFindingsOfWhatNobodyHasSeenYet(t *testing.T) {
 	r.pass(t, "GET", location, "", reply(403, `{"error":{"code":"AuthorizationFailed","message":"no"}}`))
 	r.pass(t, "GET", location, "", reply(200, `{"status":"Succeeded"}`))
 	post(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
+	post(reply(202, "", "Location", "https://"+custom+instance+"/operationresults/"+operationID))
 	found := strings.Join(r.Findings(), "\n")
 	for _, text := range []string{
 		"the POST got 202 with a body without a state, no Retry-After", "of the form operationsStatuses, single slash, signed, beside an Azure-AsyncOperation",
 		"3 polls, 2 got 200, 1 got 403 (Retry-After 20; no Retry-After); 0s from the POST", "refused 1 times", "the last answer was 200 with a body that says status Succeeded",
-		"the instance showed Updating (1)", "backup: the POST got no answer", "no Location came with it", "it was not polled", "nobody looked at the instance meanwhile",
+		"the instance showed Updating (1)", "backup: the POST got no answer", "of the form operationresults, single slash, on another host", "no Location came with it", "it was not polled", "nobody looked at the instance meanwhile",
 	} {
 		if !strings.Contains(found, text) {
 			t.Errorf("no %q in\n%s", text, found)
 		}
 	}
 	clean(t, found)
+}
+
+// What nobody has named before is told apart from plain words by its place: in a resource's type, in typographic quotes, beside a quote that has no other.
+func TestAMessageTellsNoNameThatOnlyItHas(t *testing.T) {
+	for text, want := range map[string]string{
+		"The Resource 'Microsoft.ApiManagement/service/tailspin' was not found.":                                                                       "The Resource 'REDACTED' was not found.",
+		"No Microsoft.ApiManagement/service/tailspin/backup there":                                                                                     "No REDACTED there",
+		"“Ann Tailspin Miller” and ‘Ann Tailspin Miller’ isn’t «Ann Tailspin Miller»":                                                                  `"REDACTED" and 'REDACTED' isn't "REDACTED"`,
+		"said 'no and 'tailspin' or <tailspin> {tailspin} ('tailspin\n'Ann\nTailspin' [tailspin\ntailspin]":                                            "said 'REDACTED' or <REDACTED> {REDACTED} ('REDACTED\n'REDACTED\nREDACTED' [REDACTED\nREDACTED]",
+		"to perform 'Microsoft.ApiManagement/service/backup/action' on Microsoft.ApiManagement/service and Microsoft.ApiManagement/service/workspaces": "to perform 'Microsoft.ApiManagement/service/backup/action' on Microsoft.ApiManagement/service and Microsoft.ApiManagement/service/workspaces",
+	} {
+		if got := recorder().names.message(text); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
+	}
 }

@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -30,18 +32,30 @@ func main() {
 	}
 }
 
-func pack(folder, file string) error {
+func pack(folder, file string) (err error) {
 	out, err := os.Create(file)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err = errors.Join(err, out.Close()); err != nil {
+			_ = os.Remove(file) // or it would be deployed
+		}
+	}()
 	z := zip.NewWriter(out)
 	// WalkDir goes in lexical order, and every entry has the same time: the bytes depend on the content alone.
 	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		return add(z, folder, path)
+		name, err := filepath.Rel(folder, path)
+		if err != nil {
+			return err
+		}
+		if name = filepath.ToSlash(name); !belongs(name, d) {
+			return fmt.Errorf("%s does not belong into a package, which holds apim-dr and .json files; remove it from the folder that it was copied from", name)
+		}
+		return add(z, name, path)
 	})
 	if err != nil {
 		return err
@@ -54,10 +68,18 @@ func pack(folder, file string) error {
 		return err
 	}
 	fmt.Printf("%s: %.1f MB\n", file, float64(info.Size())/1e6)
-	return out.Close()
+	return nil
 }
 
-func add(z *zip.Writer, folder, path string) error {
+// belongs tells what a package is made of: the program, function.json, host.json, perhaps a fleet. Secrets lie in what else lies in such folders, and
+// behind links.
+func belongs(name string, d fs.DirEntry) bool {
+	hidden := strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
+	data := path.Ext(name) == ".json" && !strings.HasPrefix(strings.ToLower(path.Base(name)), "local.settings.")
+	return d.Type().IsRegular() && !hidden && (data || name == "apim-dr")
+}
+
+func add(z *zip.Writer, name, path string) error {
 	in, err := os.Open(path)
 	if err != nil {
 		return err
@@ -67,11 +89,7 @@ func add(z *zip.Writer, folder, path string) error {
 	if err != nil {
 		return err
 	}
-	name, err := filepath.Rel(folder, path)
-	if err != nil {
-		return err
-	}
-	h := &zip.FileHeader{Name: filepath.ToSlash(name), Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
+	h := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
 	h.SetMode(0o644)
 	if info.Mode()&0o100 != 0 {
 		h.SetMode(0o755)
@@ -103,6 +121,9 @@ func extract(f *zip.File, folder string) error {
 		return fmt.Errorf("%q leads out of the folder", f.Name)
 	}
 	path := filepath.Join(folder, filepath.FromSlash(f.Name))
+	if f.FileInfo().IsDir() {
+		return os.MkdirAll(path, 0o755)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}

@@ -78,3 +78,57 @@ func TestAPathThatLeadsOutIsRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestOnlyWhatAPackageIsMadeOfIsPacked(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		".env":                     func(path string) error { return os.WriteFile(path, []byte("KEY=secret"), 0o600) },
+		"local.settings.json":      func(path string) error { return os.WriteFile(path, []byte("{}"), 0o600) },
+		"Watchdog/.function.json":  func(path string) error { return os.WriteFile(path, []byte("{}"), 0o600) },
+		"Watchdog/function.json~":  func(path string) error { return os.WriteFile(path, []byte("{}"), 0o600) },
+		"Watchdog/elsewhere.json":  func(path string) error { return os.Symlink("/etc/hostname", path) },
+		"Watchdog/key.pem":         func(path string) error { return os.WriteFile(path, []byte("secret"), 0o600) },
+		"Watchdog/apim-dr":         func(path string) error { return os.WriteFile(path, []byte("x"), 0o700) },
+		".git/config.json":         func(path string) error { return os.WriteFile(path, []byte("{}"), 0o600) },
+		"Watchdog/.azure/env.json": func(path string) error { return os.WriteFile(path, []byte("{}"), 0o600) },
+	} {
+		from, file := t.TempDir(), filepath.Join(t.TempDir(), "a.zip")
+		path := filepath.Join(from, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := make(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := pack(from, file); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("%s: a package is left that is not whole", name)
+		}
+	}
+}
+
+// Other tools put folders into a zip as well.
+func TestAZipWithFoldersUnpacks(t *testing.T) {
+	file, to := filepath.Join(t.TempDir(), "a.zip"), t.TempDir()
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(out)
+	for _, name := range []string{"Watchdog/", "Watchdog/function.json"} {
+		if _, err := z.Create(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	if err := unpack(file, to); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(to, "Watchdog", "function.json")); err != nil {
+		t.Error(err)
+	}
+}
