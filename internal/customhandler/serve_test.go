@@ -21,6 +21,7 @@ type pipes struct {
 	done  chan struct{}
 	once  sync.Once
 	addr  net.Addr
+	dials int
 }
 
 func newPipes() *pipes {
@@ -42,6 +43,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	server, client := net.Pipe()
 	select {
 	case p.conns <- server:
+		p.dials++
 		return client, nil
 	case <-p.done:
 		return nil, net.ErrClosed
@@ -170,6 +172,11 @@ func TestTheServersTimeoutsCutNoLongInvocationButASlowRequest(t *testing.T) {
 		client := l.client(t)
 		if got := <-get(client); got != 200 {
 			t.Errorf("after 102 s: got %v", got)
+		}
+		time.Sleep(2 * time.Minute) // as long as .NET keeps an idle connection
+		dials := l.dials
+		if got := <-get(client); got != 200 || l.dials != dials {
+			t.Errorf("got %v over a new connection: %v", got, l.dials != dials)
 		}
 		for sent, want := range map[string]time.Duration{"GET / HT": 10 * time.Second, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{": 30 * time.Second} {
 			conn, err := l.dial(t.Context(), "", "")

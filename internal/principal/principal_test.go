@@ -3,6 +3,7 @@ package principal_test
 import (
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -58,9 +59,18 @@ func TestWhoCallsAndWhatTheyMay(t *testing.T) {
 					may = append(may, r)
 				}
 			}
-			if len(may) != len(row.may) {
+			if !slices.Equal(may, row.may) {
 				t.Errorf("%s: may %v", claims, may)
 			}
+		}
+	}
+}
+
+func TestAClaimWithoutATypeIsNoRoleAndNoName(t *testing.T) {
+	for _, claims := range []string{`{"typ":"","val":"FailoverOperator"},`, `{"val":"FailoverOperator"},`} {
+		p, err := principal.Of(header(`{"auth_typ":"aad","claims":[` + claims + `{"typ":"upn","val":""},{"typ":"oid","val":"` + oid + `"}]}`))
+		if err != nil || p.Is(principal.Reader) || p.String() != oid {
+			t.Errorf("%s: %s %v, is a reader: %v", claims, p, err, p.Is(principal.Reader))
 		}
 	}
 }
