@@ -35,7 +35,7 @@ func as(name, id string, roles ...principal.Role) string {
 // behind is an app behind built-in authentication.
 func behind(r *recorder, method, target, body, header string) *httptest.ResponseRecorder {
 	a := app(r)
-	a.Entra = true
+	a.Entra, a.Log = true, slog.New(slog.NewTextHandler(&r.log, nil))
 	router := customhandler.NewRouter(customhandler.Options{Log: slog.New(slog.DiscardHandler)})
 	a.Register(router)
 	req := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -81,6 +81,17 @@ func TestEachFunctionIsOpenToItsRoleAndThoseAbove(t *testing.T) {
 			if w := behind(r, method, path, bodies[f.Name], header); !isProblem(w, status) || len(r.calls) > 0 || strings.Contains(w.Body.String(), "ann") {
 				t.Errorf("%s with %q: %d %s, calls %q", f.Name, header, w.Code, w.Body, r.calls)
 			}
+		}
+	}
+}
+
+// Somebody who tries doors is seen.
+func TestWhoIsTurnedAwayStandsInTheLog(t *testing.T) {
+	for header, want := range map[string]string{"": "status=401", as("ann@contoso.com", annID, principal.Reader): `by="ann@contoso.com (` + annID + `)" status=403`} {
+		r := &recorder{}
+		behind(r, http.MethodPost, "/api/backups", `{"service":"a"}`, header)
+		if text := r.log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") || !strings.Contains(text, want) {
+			t.Errorf("%s: %s", want, text)
 		}
 	}
 }

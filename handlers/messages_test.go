@@ -3,7 +3,9 @@ package handlers
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -29,8 +31,10 @@ type recorder struct {
 	recovery engine.Recovery
 	asked    engine.RecoverRequest // the last one; of a backup its Request alone
 	points   []dr.RecoveryPoint
-	next     string  // page of the list
-	hold     dr.Hold // in force
+	next     string       // page of the list
+	hold     dr.Hold      // in force
+	trace    string       // of the last tick
+	log      bytes.Buffer // of an app behind built-in authentication
 }
 
 func (r *recorder) note(call string) error { r.calls = append(r.calls, call); return r.err }
@@ -39,7 +43,8 @@ func (r *recorder) Knock(_ context.Context, w dr.Wake) error { return r.note("kn
 func (r *recorder) Bury(_ context.Context, w dr.Wake, why *dr.Error) error {
 	return r.note("bury " + w.ID + " " + why.Code + " " + why.Message)
 }
-func (r *recorder) RunTick(_ context.Context, t dr.Tick, _ string) error {
+func (r *recorder) RunTick(_ context.Context, t dr.Tick, traceparent string) error {
+	r.trace = traceparent
 	return r.note("tick " + t.Plan)
 }
 func (r *recorder) Watch(context.Context) error           { return r.note("watch") }
@@ -83,6 +88,15 @@ func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
 	}
 }
 
+// The backups of a night are one trace.
+func TestATickHandsItsTraceOn(t *testing.T) {
+	r := &recorder{}
+	w := r.post("/RunOperation", `{"Data":{"msg":"`+base64.StdEncoding.EncodeToString([]byte(`{"v":1,"tick":{"plan":"nightly","at":"2026-01-05T03:00:00Z","try":0}}`))+`"}}`)
+	if w.Code != 200 || r.trace != traceparent {
+		t.Errorf("%d %s, trace %q", w.Code, w.Body, r.trace)
+	}
+}
+
 func TestAMessageWhoseHandlingFailsIsDeliveredAgain(t *testing.T) {
 	r := &recorder{err: errors.New("no route to host")}
 	m := customhandler.MessageInvocation{Body: []byte("nonsense")}
@@ -116,7 +130,13 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/api/operations/20260105-backup-0123456789abcdef0123", nil)
 		r.SetPathValue("id", "20260105-backup-0123456789abcdef0123")
-		app(&recorder{err: err}).getOperation(w, r)
+		var log bytes.Buffer
+		a := app(&recorder{err: err})
+		a.Log = slog.New(slog.NewTextHandler(&log, nil))
+		a.getOperation(w, r)
+		if text := log.String(); !strings.Contains(text, fmt.Sprint("status=", want)) || strings.Contains(text, "level=WARN") != (want >= 500) {
+			t.Errorf("%v is logged as %s", err, text)
+		}
 		if w.Code != want || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%v: %d %s", err, w.Code, w.Body)
 		}
