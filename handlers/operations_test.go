@@ -94,6 +94,9 @@ func TestOfOperationsInFlightThoseThatCanBeReadAreListed(t *testing.T) {
 	if ids, m := listed(t, s, "/api/operations?inFlight=true"); len(ids) != maxListLimit-3 || ids[0] != "op-0" || ids[1] != "op-4" || m["notShown"] != 7. {
 		t.Errorf("%d, %q…, not shown %v", len(ids), ids[:2], m["notShown"])
 	}
+	if ids, m := listed(t, s, "/api/operations?inFlight=true&limit=5"); !slices.Equal(ids, []string{"op-0", "op-4"}) || m["notShown"] != maxListLimit+2. {
+		t.Errorf("%q, not shown %v", ids, m["notShown"])
+	}
 	s.broken["op-5"] = errors.New("no route to host")
 	if w := s.get("/api/operations?inFlight=true"); !isProblem(w, 503) {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -106,6 +109,7 @@ func TestOfOperationsInFlightThoseThatCanBeReadAreListed(t *testing.T) {
 func TestAListThatIsAskedForWronglySaysWhatIsAccepted(t *testing.T) {
 	for query, want := range map[string]string{
 		"?limit=0": "limit", "?limit=201": "limit", "?limit=x": "limit", "?day=today": "day", "?day=20260105": "day", "?inFlight=yes": "inFlight", "?after=a%0Ab": "after",
+		"?inFlight=true&day=2026-01-05": "day", "?inFlight=true&after=": "after",
 		"?after=" + strings.Repeat("x", maxAfter+1): "after", "?day=x&limit=x&inFlight=x&after=%C3%A9": "day limit inFlight after",
 	} {
 		s := &shelf{recorder: &recorder{}}
