@@ -26,7 +26,7 @@ type ServeOptions struct {
 func Listen(ctx context.Context, port int) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		return nil, fmt.Errorf("customhandler: %w", err)
+		return nil, fmt.Errorf("customhandler: the port in FUNCTIONS_CUSTOMHANDLER_PORT cannot be opened; is another handler running? %w", err)
 	}
 	return l, nil
 }

@@ -251,6 +251,8 @@ func TestTheHandlerAnswersOnLoopback(t *testing.T) {
 	if second, err := Listen(t.Context(), addr.Port); err == nil {
 		second.Close()
 		t.Error("the port could be opened twice")
+	} else if !strings.Contains(err.Error(), "FUNCTIONS_CUSTOMHANDLER_PORT cannot be opened") {
+		t.Error(err)
 	}
 	stop, result := serving(t, l, quiet(), NewRouter(Options{}).ServeHTTP)
 	resp, err := http.Get("http://" + addr.String() + "/")
