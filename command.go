@@ -107,7 +107,7 @@ func setUp(environ []string, log *slog.Logger, needs ...config.Part) (cli.Setup,
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err
 	}
-	secrets := mask.New(c.Secrets()...)
+	secrets := newMask(c)
 	credential, err := newCredential(c, secrets)
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err

@@ -146,6 +146,14 @@ func TestFunctionsThatAnybodyMayCallAreServedOnlyBehindAuthentication(t *testing
 	}
 }
 
+func TestTheSecretsAreThoseOfTheConfigurationAndOfAppService(t *testing.T) {
+	t.Setenv("IDENTITY_HEADER", "identity-header-canary")
+	c := config.Config{StorageKeys: map[string]config.Secret{"contosonorth": "storage-key-canary"}}
+	if got := newMask(c).Text("identity-header-canary and storage-key-canary"); got != mask.Redacted+" and "+mask.Redacted {
+		t.Error(got)
+	}
+}
+
 func TestAServiceThatGoesWithItsRegionIsAWarningAtStart(t *testing.T) {
 	for region, level := range map[string]string{"northeurope": "level=WARN", "westeurope": "level=INFO"} {
 		var log bytes.Buffer

@@ -200,6 +200,32 @@ func TestTheServersTimeoutsCutNoLongInvocationButASlowRequest(t *testing.T) {
 	})
 }
 
+func TestAnInvocationWithALongerTimeoutIsAnsweredAfterIt(t *testing.T) {
+	for want, o := range map[time.Duration]Options{102 * time.Second: {}, 292 * time.Second: {Timeout: 290 * time.Second}, time.Minute: {Timeout: time.Minute, ErrorPause: -1}} {
+		if got := NewRouter(o).Longest(); got != want {
+			t.Errorf("%+v: %v, want %v", o, got, want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		log := slog.New(slog.DiscardHandler)
+		router := NewRouter(Options{Log: log, Timeout: 290 * time.Second})
+		router.HTTP("Slow", "GET /api/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		stop, result := serving(t, l, ServeOptions{Log: log, Longest: router.Longest()}, router.ServeHTTP)
+		client := l.client(t)
+		resp, err := client.Get("http://handler/api/slow")
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		resp.Body.Close()
+		client.CloseIdleConnections()
+		stop()
+		if err := <-result; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
 func TestAnAbortBreaksTheConnectionWithoutALine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
