@@ -145,6 +145,10 @@ func TestWhoAsksIsKept(t *testing.T) {
 			t.Errorf("%d %s: by %q", w.Code, w.Body, r.asked.RequestedBy)
 		}
 	}
+	reason := strings.Repeat("é", maxReason) // characters count, not bytes
+	if w := r.post("/api/drills", `{"service":"a","reason":"`+reason+`"}`); w.Code != 202 || r.asked.Reason != reason {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 	r = &recorder{op: restoring()}
 	r.post("/api/operations/"+restoreID+"/abandon", `{"reason":"why","ticket":"INC-1","requestedBy":"ann"}`)
 	r.post("/api/services/contoso-eu/release", `{"ticket":"CHG-2"}`)
