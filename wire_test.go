@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -26,7 +27,7 @@ const whole = `FLEET={"storages":{
 		"north":{"account":"contosonorth","container":"apim-north","access":"storageKey","keyVariable":"BACKUP_KEY","region":"northeurope"},
 		"south":{"account":"contososouth","container":"apim-south","access":"userAssigned","clientId":"00000000-0000-0000-0000-0000000000c1"},
 		"west":{"account":"contosowest","container":"apim-west","access":"systemAssigned"}},
-	"plans":{"nightly":{"storage":"south","schedule":"0 0 4 * * *","rpo":"27h","provenWithin":"841h","deadline":"11h","spread":"31m",
+	"plans":{"nightly":{"storage":"south","schedule":"0 0 4 * * *","rpo":"27h","provenWithin":"841h","deadline":"11h","spread":"31m","retention":{"keepLast":7,"keepDaily":14,"keepWeekly":4},
 		"notDuring":[{"from":"07:00","to":"19:00","days":["mon","fri"]}]}},
 	"services":[{"id":"` + contoso + `eu","region":"francecentral","plan":"nightly","drillInstance":"` + contoso + `drill",
 		"secondaries":[{"id":"` + contoso + `us","region":"eastus","mode":"warm"},{"id":"` + contoso + `asia"}]}]}`
@@ -50,17 +51,27 @@ func TestTheWholeFleetReachesTheEngine(t *testing.T) {
 		return dr.Instance{Name: "contoso-" + name, ResourceID: contoso + name, Region: region}
 	}
 	drill := instance("drill", "")
-	want := engine.Fleet{
-		Plans: []engine.Plan{{Name: "nightly", Schedule: schedule("0 0 4 * * *"), Spread: 31 * time.Minute, Storage: south, Within: 11 * time.Hour, RPO: 27 * time.Hour, Proven: 841 * time.Hour,
-			NotDuring: []dr.Window{{From: 7 * time.Hour, To: 19 * time.Hour, Days: []time.Weekday{time.Monday, time.Friday}}}}},
-		Services: []engine.Service{{Name: "contoso-eu", ResourceID: contoso + "eu", Region: "francecentral", Plan: "nightly", Drill: &drill,
-			Secondaries: []engine.Secondary{{Instance: instance("us", "eastus"), Warm: true}, {Instance: instance("asia", "")}}}},
-		Storages: []engine.Storage{{Storage: north, Access: dr.Access{Mode: "storageKey"}}, {Storage: south, Access: dr.Access{Mode: "userAssigned", ClientID: "00000000-0000-0000-0000-0000000000c1"}},
-			{Storage: west, Access: dr.Access{Mode: "systemAssigned"}}},
-		Places: c.Places(), Drills: schedule("0 0 6 2 * *"),
+	got := fleetOf(c)
+	filled(t, "the fleet", got)
+	for _, p := range got.Plans {
+		filled(t, "plan "+p.Name, p)
 	}
-	if diff := cmp.Diff(want, fleetOf(c), cmp.Comparer(func(a, b dr.Schedule) bool { return a == b })); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	for _, s := range got.Services {
+		filled(t, "service "+s.Name, s)
+	}
+	plans := []engine.Plan{{Name: "nightly", Schedule: schedule("0 0 4 * * *"), Spread: 31 * time.Minute, Storage: south, Within: 11 * time.Hour, RPO: 27 * time.Hour, Proven: 841 * time.Hour,
+		NotDuring: []dr.Window{{From: 7 * time.Hour, To: 19 * time.Hour, Days: []time.Weekday{time.Monday, time.Friday}}}}}
+	services := []engine.Service{{Name: "contoso-eu", ResourceID: contoso + "eu", Region: "francecentral", Plan: "nightly", Drill: &drill,
+		Secondaries: []engine.Secondary{{Instance: instance("us", "eastus"), Warm: true}, {Instance: instance("asia", "")}}}}
+	storages := []engine.Storage{{Storage: north, Access: dr.Access{Mode: "storageKey"}}, {Storage: south, Access: dr.Access{Mode: "userAssigned", ClientID: "00000000-0000-0000-0000-0000000000c1"}},
+		{Storage: west, Access: dr.Access{Mode: "systemAssigned"}}}
+	var told []engine.Plan // with what is compared
+	for _, p := range got.Plans {
+		told = append(told, engine.Plan{Name: p.Name, Schedule: p.Schedule, Spread: p.Spread, Storage: p.Storage, Within: p.Within, RPO: p.RPO, Proven: p.Proven, NotDuring: p.NotDuring})
+	}
+	same := cmp.Comparer(func(a, b dr.Schedule) bool { return a == b })
+	if diff := cmp.Diff(plans, told, same) + cmp.Diff(services, got.Services) + cmp.Diff(storages, got.Storages) + cmp.Diff(c.Places(), got.Places); diff != "" || got.Drills != schedule("0 0 6 2 * *") {
+		t.Errorf("drills %q, (-want +got):\n%s", got.Drills, diff)
 	}
 
 	access := accessOf(c)
@@ -78,6 +89,16 @@ func TestTheWholeFleetReachesTheEngine(t *testing.T) {
 	}
 	if _, err := access("contosogone"); err == nil || !strings.Contains(err.Error(), "contosogone is no longer in the fleet") {
 		t.Errorf("%v", err)
+	}
+}
+
+// filled checks that each field of a struct holds something.
+func filled(t *testing.T, what string, of any) {
+	t.Helper()
+	for f, v := range reflect.ValueOf(of).Fields() {
+		if v.IsZero() {
+			t.Errorf("%s: %s does not get here", what, f.Name)
+		}
 	}
 }
 

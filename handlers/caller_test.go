@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
@@ -93,6 +94,34 @@ func TestWhoIsTurnedAwayStandsInTheLog(t *testing.T) {
 		if text := r.log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") || !strings.Contains(text, want) {
 			t.Errorf("%s: %s", want, text)
 		}
+	}
+}
+
+// traced keeps the trace of the last tick.
+type traced struct {
+	Engine
+	trace string
+}
+
+func (e *traced) RunTick(_ context.Context, _ dr.Tick, traceparent string) error {
+	e.trace = traceparent
+	return nil
+}
+
+// The backups of a night are one trace.
+func TestATickHandsItsTraceOn(t *testing.T) {
+	e := &traced{Engine: &recorder{}}
+	a := app(&recorder{})
+	a.Engine = e
+	router := customhandler.NewRouter(customhandler.Options{Log: a.Log})
+	a.Register(router)
+	tick := base64.StdEncoding.EncodeToString([]byte(`{"v":1,"tick":{"plan":"nightly","at":"2026-01-05T03:00:00Z","try":0}}`))
+	req := httptest.NewRequest(http.MethodPost, "/RunOperation", strings.NewReader(`{"Data":{"msg":"`+tick+`"}}`))
+	req.Header.Set("Traceparent", traceparent)
+	w := httptest.NewRecorder()
+	router.ServeHTTP(w, req)
+	if w.Code != 200 || e.trace != traceparent {
+		t.Errorf("%d %s, trace %q", w.Code, w.Body, e.trace)
 	}
 }
 

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +32,6 @@ type recorder struct {
 	points   []dr.RecoveryPoint
 	next     string       // page of the list
 	hold     dr.Hold      // in force
-	trace    string       // of the last tick
 	log      bytes.Buffer // of an app behind built-in authentication
 }
 
@@ -43,8 +41,7 @@ func (r *recorder) Knock(_ context.Context, w dr.Wake) error { return r.note("kn
 func (r *recorder) Bury(_ context.Context, w dr.Wake, why *dr.Error) error {
 	return r.note("bury " + w.ID + " " + why.Code + " " + why.Message)
 }
-func (r *recorder) RunTick(_ context.Context, t dr.Tick, traceparent string) error {
-	r.trace = traceparent
+func (r *recorder) RunTick(_ context.Context, t dr.Tick, _ string) error {
 	return r.note("tick " + t.Plan)
 }
 func (r *recorder) Watch(context.Context) error           { return r.note("watch") }
@@ -85,15 +82,6 @@ func TestMessagesAreKnocksTicksOrQuarantined(t *testing.T) {
 		if tc.name == "a wake" && (!strings.Contains(r.calls[2], "MaxDeliveryCountExceeded") || !strings.Contains(r.calls[2], tc.body)) {
 			t.Errorf("the dead letter's reason and content are not kept: %s", r.calls[2])
 		}
-	}
-}
-
-// The backups of a night are one trace.
-func TestATickHandsItsTraceOn(t *testing.T) {
-	r := &recorder{}
-	w := r.post("/RunOperation", `{"Data":{"msg":"`+base64.StdEncoding.EncodeToString([]byte(`{"v":1,"tick":{"plan":"nightly","at":"2026-01-05T03:00:00Z","try":0}}`))+`"}}`)
-	if w.Code != 200 || r.trace != traceparent {
-		t.Errorf("%d %s, trace %q", w.Code, w.Body, r.trace)
 	}
 }
 
