@@ -107,12 +107,12 @@ func setUp(environ []string, log *slog.Logger, needs ...config.Part) (cli.Setup,
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err
 	}
-	secrets := mask.New(c.Secrets()...)
+	secrets := newMask(c)
 	credential, err := newCredential(c, secrets)
 	if err != nil {
 		return cli.Setup{}, nil, wired{}, err
 	}
-	with := wired{c, newLogin(credential), secrets}
+	with := wired{c, newLogin(credential, c.Credential.Kind), secrets}
 	vault := newVault(c, with.login)
 	arm, err := newARM(c, with.login, nil, secrets, log)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"apim-dr/internal/config"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/mask"
@@ -75,7 +78,7 @@ func (a *az) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore
 func TestALoginAsksAzOnceForEachScopeUntilTheTokenRunsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &az{takes: 6 * time.Second}
-		l := newLogin(a)
+		l := newLogin(a, config.AzureCLI)
 		if err := l.try(t.Context(), "https://management.core.windows.net/"); err != nil {
 			t.Fatal(err)
 		}
@@ -105,14 +108,38 @@ func TestALoginAsksAzOnceForEachScopeUntilTheTokenRunsOut(t *testing.T) {
 }
 
 func TestALoginThatFailsSaysWhatToDo(t *testing.T) {
-	a := &az{fails: errors.New("Please run 'az login'")}
-	l := newLogin(a)
-	if err := l.try(t.Context(), "https://management.core.windows.net/"); !errors.Is(err, a.fails) || !strings.Contains(err.Error(), "(az login?)") {
-		t.Errorf("%v", err)
+	with, without := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(with, "az"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
 	}
-	if a.fails = nil; l.try(t.Context(), "https://management.core.windows.net/") != nil || len(a.asked) != 3 {
-		t.Errorf("the failure was kept: asked for %q", a.asked)
+	for _, tc := range []struct {
+		kind       config.CredentialKind
+		path, says string
+	}{
+		{config.AzureCLI, with, "Run: az login"},
+		{config.AzureCLI, without, "az is not on the PATH"},
+		{config.ManagedIdentity, without, "CREDENTIAL is managedIdentity"}, // az would not be asked
+	} {
+		t.Setenv("PATH", tc.path)
+		a := &az{fails: errors.New("no account")}
+		l := newLogin(a, tc.kind)
+		if err := l.try(t.Context(), "https://management.core.windows.net/"); !errors.Is(err, a.fails) || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%+v: %v", tc, err)
+		}
+		if a.fails = nil; l.try(t.Context(), "https://management.core.windows.net/") != nil || len(a.asked) != 3 {
+			t.Errorf("the failure was kept: asked for %q", a.asked)
+		}
 	}
+}
+
+func TestALoginDoesNotWaitForEverAndSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		err := newLogin(&az{takes: time.Hour}, config.AzureCLI).try(t.Context(), "https://management.core.windows.net/")
+		if took := time.Since(began); took != loginWithin || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not within 45s") {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
 }
 
 // given is a credential that gives a token, or an error.

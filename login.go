@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"apim-dr/internal/config"
 	"apim-dr/internal/mask"
 )
 
@@ -35,13 +38,14 @@ const (
 // single call to storage may take.
 type login struct {
 	from azcore.TokenCredential
+	kind config.CredentialKind
 
 	mu     sync.Mutex
 	tokens map[string]azcore.AccessToken // by scopes
 }
 
-func newLogin(from azcore.TokenCredential) *login {
-	return &login{from: from, tokens: map[string]azcore.AccessToken{}}
+func newLogin(from azcore.TokenCredential, kind config.CredentialKind) *login {
+	return &login{from: from, kind: kind, tokens: map[string]azcore.AccessToken{}}
 }
 
 // GetToken implements azcore.TokenCredential. A token that the call cannot wait for is there for the next one.
@@ -55,8 +59,11 @@ func (l *login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azc
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginWithin)
 	defer cancel()
 	t, err := l.from.GetToken(ctx, o)
-	if err == nil {
+	switch {
+	case err == nil:
 		l.tokens[key] = t
+	case ctx.Err() != nil: // of an az that was killed, azidentity says no more than that
+		err = fmt.Errorf("not within %v: %w", loginWithin, err)
 	}
 	return t, err
 }
@@ -68,8 +75,19 @@ const storageScope = "https://storage.azure.com/.default"
 func (l *login) try(ctx context.Context, audience string) error {
 	for _, scope := range []string{audience + "/.default", storageScope} {
 		if _, err := l.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, EnableCAE: true}); err != nil {
-			return fmt.Errorf("no token for %s (az login?): %w", scope, err)
+			return fmt.Errorf("no token for %s: %w\n%s", scope, err, l.advice())
 		}
 	}
 	return nil
+}
+
+// advice is what a person can do who gets no token.
+func (l *login) advice() string {
+	if l.kind != config.AzureCLI {
+		return fmt.Sprintf("CREDENTIAL is %s. Without it your own login is taken: az login.", l.kind)
+	}
+	if _, err := exec.LookPath("az"); errors.Is(err, exec.ErrNotFound) {
+		return "The Azure CLI is not installed, or az is not on the PATH. Install it and run: az login. Or let CREDENTIAL name another login (docs/configuration.md)."
+	}
+	return "Run: az login"
 }

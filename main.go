@@ -17,7 +17,6 @@ import (
 	"apim-dr/internal/config"
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
-	"apim-dr/internal/mask"
 )
 
 func main() {
@@ -38,7 +37,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secrets := mask.New(append(c.Secrets(), os.Getenv("IDENTITY_HEADER"))...) // with that one azidentity asks App Service for tokens
+	secrets := newMask(c)
 	log := slog.New(customhandler.NewLogHandler(secrets.Writer(os.Stdout), secrets.Writer(os.Stderr), c.LogLevel))
 	for _, warning := range c.Warnings {
 		log.Warn(warning)
@@ -59,7 +58,7 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	log.Info("ready", "services", len(c.Fleet.Services), "plans", len(c.Fleet.Plans), "apiVersion", c.APIVersion, "cloud", c.Cloud.Name)
-	return customhandler.Serve(ctx, listener, router, customhandler.ServeOptions{Log: log})
+	return customhandler.Serve(ctx, listener, router, customhandler.ServeOptions{Log: log, Longest: router.Longest()})
 }
 
 // closed refuses to serve functions that anybody may call, unless built-in authentication stands before them.

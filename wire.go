@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -56,6 +57,11 @@ func wire(c config.Config, secrets *mask.Mask, log *slog.Logger) (*handlers.App,
 	}
 	exports.Reports, exports.States, exports.Bus = arm, records, sender
 	return &handlers.App{Engine: e, Records: records, Usage: exports, Now: time.Now, Log: log, Entra: c.Auth == config.Entra}, sender.Close, nil
+}
+
+// newMask knows the secrets of the configuration, and the one with which azidentity asks App Service for tokens.
+func newMask(c config.Config) *mask.Mask {
+	return mask.New(append(c.Secrets(), os.Getenv("IDENTITY_HEADER"))...)
 }
 
 func newCredential(c config.Config, secrets *mask.Mask) (azcore.TokenCredential, error) {

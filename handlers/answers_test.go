@@ -164,7 +164,7 @@ func TestAStandbyIsRearmed(t *testing.T) {
 
 func TestAnInstanceIsHeldAndReleased(t *testing.T) {
 	const hold, release = "/api/services/contoso-eu/hold", "/api/services/contoso-eu/release"
-	const body = `{"until":"2026-01-31T06:00:00+01:00","reason":"a release"}`
+	const body = `{"until":"2026-01-31T06:00:00+01:00","reason":"a release","ticket":"CHG-1"}`
 	r := &recorder{}
 	if w := r.call(http.MethodPut, hold, body); w.Code != 200 || members(t, w)["until"] != "2026-01-31T05:00:00Z" || members(t, w)["service"] != "contoso-eu" {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -172,7 +172,7 @@ func TestAnInstanceIsHeldAndReleased(t *testing.T) {
 	if w := r.post(release, `{"reason":"done"}`); w.Code != 204 || w.Body.Len() > 0 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if want := []string{"contoso-eu is held until 2026-01-31T05:00:00Z by http: a release", "release contoso-eu by http: done"}; !slices.Equal(r.calls, want) {
+	if want := []string{"contoso-eu is held until 2026-01-31T05:00:00Z by http: a release (CHG-1)", "release contoso-eu by http: done"}; !slices.Equal(r.calls, want) {
 		t.Errorf("calls %q", r.calls)
 	}
 	r.hold = dr.Hold{Until: time.Date(2026, 1, 31, 4, 0, 0, 0, time.UTC), By: "bob", Reason: "another"}
@@ -362,7 +362,7 @@ func TestAnOperationThatRestoresShowsWhatItCameTo(t *testing.T) {
 		t.Errorf("intent %v", rec["intent"])
 	}
 	backup, restore := m["legs"].([]any)[0].(map[string]any), m["legs"].([]any)[1].(map[string]any)
-	if backup["recoveryPoint"] != restoreID+"-s0-a1" || backup["safety"] != true || restore["recoveryPoint"] != "point-1" || restore["adopted"] != "another" {
+	if backup["recoveryPoint"] != restoreID+"-s0-a1" || backup["safety"] != true || backup["outcome"] != "succeeded" || restore["recoveryPoint"] != "point-1" || restore["adopted"] != "another" {
 		t.Errorf("legs %v, %v", backup, restore)
 	}
 	if w.Header().Get("Retry-After") != "5" {
@@ -383,6 +383,13 @@ func TestAnOperationThatRestoresShowsWhatItCameTo(t *testing.T) {
 	rec, _ = ops[0].(map[string]any)["recovery"].(map[string]any)
 	if rec["recoveryPoint"] != "point-1" || rec["plan"] != nil {
 		t.Errorf("a list has no plans: %v", rec)
+	}
+
+	op.Outcome, op.Legs[1].Outcome, op.Legs[1].Error = dr.Failed, dr.Failed, &dr.Error{Source: "arm", Code: "RestoreFailed", Message: "no\nspace"}
+	r.op = op
+	restore = members(t, r.get("/api/operations/"+restoreID))["legs"].([]any)[1].(map[string]any)
+	if e, _ := restore["error"].(map[string]any); restore["outcome"] != "failed" || e["code"] != "RestoreFailed" || e["message"] != "no\nspace" {
+		t.Errorf("failed: %v", restore)
 	}
 
 	r.op = dr.Operation{ID: restoreID, Kind: dr.KindBackup, Phase: dr.Running, Legs: []dr.Leg{{Verb: dr.VerbBackup}}}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
@@ -35,7 +36,7 @@ func as(name, id string, roles ...principal.Role) string {
 // behind is an app behind built-in authentication.
 func behind(r *recorder, method, target, body, header string) *httptest.ResponseRecorder {
 	a := app(r)
-	a.Entra = true
+	a.Entra, a.Log = true, slog.New(slog.NewTextHandler(&r.log, nil))
 	router := customhandler.NewRouter(customhandler.Options{Log: slog.New(slog.DiscardHandler)})
 	a.Register(router)
 	req := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -82,6 +83,45 @@ func TestEachFunctionIsOpenToItsRoleAndThoseAbove(t *testing.T) {
 				t.Errorf("%s with %q: %d %s, calls %q", f.Name, header, w.Code, w.Body, r.calls)
 			}
 		}
+	}
+}
+
+// Somebody who tries doors is seen.
+func TestWhoIsTurnedAwayStandsInTheLog(t *testing.T) {
+	for header, want := range map[string]string{"": "status=401", as("ann@contoso.com", annID, principal.Reader): `by="ann@contoso.com (` + annID + `)" status=403`} {
+		r := &recorder{}
+		behind(r, http.MethodPost, "/api/backups", `{"service":"a"}`, header)
+		if text := r.log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=WARN") || !strings.Contains(text, want) {
+			t.Errorf("%s: %s", want, text)
+		}
+	}
+}
+
+// traced keeps the trace of the last tick.
+type traced struct {
+	Engine
+	trace string
+}
+
+func (e *traced) RunTick(_ context.Context, _ dr.Tick, traceparent string) error {
+	e.trace = traceparent
+	return nil
+}
+
+// The backups of a night are one trace.
+func TestATickHandsItsTraceOn(t *testing.T) {
+	e := &traced{Engine: &recorder{}}
+	a := app(&recorder{})
+	a.Engine = e
+	router := customhandler.NewRouter(customhandler.Options{Log: a.Log})
+	a.Register(router)
+	tick := base64.StdEncoding.EncodeToString([]byte(`{"v":1,"tick":{"plan":"nightly","at":"2026-01-05T03:00:00Z","try":0}}`))
+	req := httptest.NewRequest(http.MethodPost, "/RunOperation", strings.NewReader(`{"Data":{"msg":"`+tick+`"}}`))
+	req.Header.Set("Traceparent", traceparent)
+	w := httptest.NewRecorder()
+	router.ServeHTTP(w, req)
+	if w.Code != 200 || e.trace != traceparent {
+		t.Errorf("%d %s, trace %q", w.Code, w.Body, e.trace)
 	}
 }
 
@@ -133,6 +173,10 @@ func TestWhoAsksIsKept(t *testing.T) {
 		if w := r.post("/api/drills", body, principal.Header, as("eve@contoso.com", annID, principal.FailoverOperator)); w.Code != 202 || r.asked.RequestedBy != want {
 			t.Errorf("%d %s: by %q", w.Code, w.Body, r.asked.RequestedBy)
 		}
+	}
+	reason := strings.Repeat("é", maxReason) // characters count, not bytes
+	if w := r.post("/api/drills", `{"service":"a","reason":"`+reason+`"}`); w.Code != 202 || r.asked.Reason != reason {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	r = &recorder{op: restoring()}
 	r.post("/api/operations/"+restoreID+"/abandon", `{"reason":"why","ticket":"INC-1","requestedBy":"ann"}`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -30,8 +31,9 @@ type recorder struct {
 	recovery engine.Recovery
 	asked    engine.RecoverRequest // the last one; of a backup its Request alone
 	points   []dr.RecoveryPoint
-	next     string  // page of the list
-	hold     dr.Hold // in force
+	next     string       // page of the list
+	hold     dr.Hold      // in force
+	log      bytes.Buffer // of an app behind built-in authentication
 }
 
 func (r *recorder) note(call string) error { r.calls = append(r.calls, call); return r.err }
@@ -152,7 +154,13 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/api/operations/20260105-backup-0123456789abcdef0123", nil)
 		r.SetPathValue("id", "20260105-backup-0123456789abcdef0123")
-		app(&recorder{err: err}).getOperation(w, r)
+		var log bytes.Buffer
+		a := app(&recorder{err: err})
+		a.Log = slog.New(slog.NewTextHandler(&log, nil))
+		a.getOperation(w, r)
+		if text := log.String(); !strings.Contains(text, fmt.Sprint("status=", want)) || strings.Contains(text, "level=WARN") != (want >= 500) {
+			t.Errorf("%v is logged as %s", err, text)
+		}
 		if w.Code != want || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%v: %d %s", err, w.Code, w.Body)
 		}

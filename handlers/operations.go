@@ -45,10 +45,14 @@ type operationList struct {
 }
 
 // listOperations answers with the operations of a day (?day=2006-01-02, UTC, today if absent), a page at a time (?limit, ?after;
-// the newest of a page first, the pages in no order of time), or with those in flight (?inFlight=true), whose cost does not grow with history.
+// the newest of a page first, the pages in no order of time), or with those in flight (?inFlight=true, all of them up to ?limit, 200 if absent), whose cost
+// does not grow with history.
 func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	day, limit := a.Now().UTC(), listLimit
+	day, limit, inFlight := a.Now().UTC(), listLimit, q.Get("inFlight")
+	if inFlight == "true" {
+		limit = maxListLimit
+	}
 	var wrong mistakes
 	var err error
 	if s := q.Get("day"); s != "" {
@@ -61,9 +65,13 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 			wrong.add("limit", "accepted: 1 to 200")
 		}
 	}
-	inFlight := q.Get("inFlight")
 	if inFlight != "" && inFlight != "true" && inFlight != "false" {
 		wrong.add("inFlight", "accepted: true or false")
+	}
+	for _, name := range []string{"day", "after"} {
+		if inFlight == "true" && q.Has(name) {
+			wrong.add(name, "has no meaning beside inFlight=true, which lists what is in flight now; leave one of the two out")
+		}
 	}
 	after := q.Get("after")
 	if len(after) > maxAfter || strings.ContainsFunc(after, unprintable) {
@@ -76,7 +84,7 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	var next string
 	var notShown int
 	if inFlight == "true" {
-		ops, notShown, err = a.inFlight(r.Context(), maxListLimit)
+		ops, notShown, err = a.inFlight(r.Context(), limit)
 	} else {
 		ops, next, err = a.Records.ListOperations(r.Context(), day.Format("20060102"), after, limit)
 	}

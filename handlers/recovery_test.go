@@ -234,6 +234,14 @@ func TestARefusalTellsWhyAndShowsThePlan(t *testing.T) {
 	}
 }
 
+func TestAWrongConfirmIsToldWhatItNames(t *testing.T) {
+	r := &recorder{err: engine.ErrUnconfirmed, recovery: engine.Recovery{Plan: somePlan()}}
+	w := r.post("/api/restores", `{"service":"contoso-us","confirm":"contoso-eu"}`)
+	if detail, _ := members(t, w)["detail"].(string); !isProblem(w, 409) || !strings.HasPrefix(detail, `confirm names "contoso-eu", but contoso-us would be overwritten. `) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 func TestABodyThatIsNotValidStartsNothing(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("x", n) }
 	for _, tc := range []struct{ path, body, fields string }{

@@ -49,6 +49,7 @@ func TestCheckVerdicts(t *testing.T) {
 			dr.ServiceView{ETag: "AAAAAAAwYss=", State: "Updating", SKU: "Developer", Capacity: 1, Region: "West Europe", MinVersion: "2019-01-01", Settings: &dr.Settings{}}},
 		{"200 Failed", always(200, `{"status":"Failed","error":{"code":"RestoreFailed","message":"Cannot restore: backup expired"}}`), dr.No, "", 0, "", "RestoreFailed: Cannot restore: backup expired", dr.ServiceView{}},
 		{"200 failed without a reason", always(200, `{"properties":{"provisioningState":"failed"}}`), dr.No, "", 0, "", "failed: ARM gave no reason", dr.ServiceView{}},
+		{"200 Cancelled", always(200, `{"status":"Cancelled"}`), dr.No, "", 0, "", "Cancelled: ARM gave no reason", dr.ServiceView{}},
 		{"200 Canceled", always(200, `{"status":"Canceled","error":null}`), dr.No, "", 0, "", "Canceled: ARM gave no reason", dr.ServiceView{}},
 		{"200 from a proxy", always(200, "<html>sign in</html>", "Content-Type", "text/html"), dr.Later, "", 0, "not an answer of ARM", "", dr.ServiceView{}},
 		{"200 cut off", always(200, resource[:40]), dr.Later, "", 0, "not an answer of ARM", "", dr.ServiceView{}},

@@ -40,6 +40,7 @@ func TestPermissionsAreAUnionOfActionsWithoutNotActions(t *testing.T) {
 		"below a star":                  {list{{Actions: []string{"Microsoft.ApiManagement/service/*"}}}, nil},
 		"a star in the middle":          {list{{Actions: []string{"Microsoft.ApiManagement/*/action"}}}, []string{read}},
 		"a star before":                 {list{{Actions: []string{"*/read"}}}, []string{backup}},
+		"a star before, and more after": {list{{Actions: []string{"*/backup"}}}, []string{backup, read}},
 		"two stars":                     {list{{Actions: []string{"*/service/*"}}}, nil},
 		"a star is no overlap":          {list{{Actions: []string{"Microsoft.ApiManagement/service/read*read"}}}, []string{backup, read}},
 		"half a name":                   {list{{Actions: []string{"Microsoft.ApiManagement/service/backup", "ApiManagement/service/read"}}}, []string{backup, read}},

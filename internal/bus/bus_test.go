@@ -367,6 +367,21 @@ func TestADeadNetworkFailsAllSendersInTime(t *testing.T) {
 	})
 }
 
+func TestASendWhoseTimeIsOverIsNotBegunAndLeavesTheLinkAlone(t *testing.T) {
+	inBubble(t, bothQueues, func(t *testing.T, r *rig) {
+		must(t, r.Wake(t.Context(), wake(), engine.Polls, time.Now()))
+		ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+		defer cancel()
+		for range 10 { // a select would choose now and then
+			r.fails(r.Wake(ctx, wake(), engine.Polls, time.Now()), Late, "polls", time.Now())
+		}
+		must(t, r.Wake(t.Context(), wake(), engine.Polls, time.Now()))
+		if r.dials != 1 {
+			t.Errorf("%d connections, want the first alone", r.dials)
+		}
+	})
+}
+
 func TestASendEndsWithItsContext(t *testing.T) {
 	inBubble(t, bothQueues, func(t *testing.T, r *rig) {
 		r.down = true

@@ -178,7 +178,7 @@ var contract = []struct {
 		ctx, cancel := context.WithTimeout(p.ctx(), 2*time.Second)
 		defer cancel()
 		began := time.Now()
-		p.fails(b.Wake(ctx, wake(0), engine.Polls, time.Now()), bus.Unreachable, p.prefix+"polls", began)
+		p.fails(b.Wake(ctx, wake(0), engine.Polls, time.Now()), bus.Late, p.prefix+"polls", began)
 		if took := time.Since(began); took < time.Second || took > 3*time.Second {
 			p.t.Errorf("with a deadline of 2 s it took %v", took)
 		}

@@ -19,6 +19,7 @@ const (
 	Busy        Kind = "Service Bus has no room for the message now: the namespace is throttled, or the entity full"
 	TooLarge    Kind = "the message is larger than the namespace accepts"
 	Unreachable Kind = "Service Bus, or what issues its tokens, did not answer: check the namespace's name, its state and its network rules"
+	Late        Kind = "the time of whoever sends was over: look at what took it, Service Bus or the work before"
 	Stopped     Kind = "given up"
 )
 

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -32,13 +33,20 @@ type link struct {
 
 // send returns when Service Bus has accepted m, or with an *Error.
 func (l *lane) send(ctx context.Context, m *azservicebus.Message) error {
-	ctx, cancel := context.WithTimeout(ctx, sendWithin)
-	defer cancel()
-	err := l.try(ctx, m)
-	if err != nil {
-		return &Error{Entity: l.entity, Kind: kindOf(err), Err: err}
+	err := ctx.Err() // a send that cannot begin says nothing about the link
+	if err == nil {
+		within, cancel := context.WithTimeout(ctx, sendWithin)
+		defer cancel()
+		err = l.try(within, m)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	kind := kindOf(err)
+	if kind == Unreachable && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		kind = Late
+	}
+	return &Error{Entity: l.entity, Kind: kind, Err: err}
 }
 
 // try sends m, and once more over a new link when an old one turns out to be broken.

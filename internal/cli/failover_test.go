@@ -76,7 +76,11 @@ func TestTheExitStatusTellsHowItEnded(t *testing.T) {
 		"nobody can tell":            {func(r *rig) { r.takes = 13 * time.Hour }, []string{"--confirm", "contoso-us"}, Unknown, []string{"UNKNOWN", "nobody knows whether contoso-us was overwritten. A stamp that returns leaves both instances alone"}},
 		"busy for too long": {func(r *rig) { r.ends = t0.Add(time.Hour) }, []string{"--confirm", "contoso-us"}, Refused,
 			[]string{"contoso-us is Updating; the restore waits until it is Succeeded", "queued     restore of contoso-us: the service is Updating", "REJECTED: contoso-us was not overwritten", "NotStartedInTime"}},
-		"unknown instance":   {nil, []string{"--primary", "contoso-asia"}, Usage, []string{`"contoso-asia"; it has contoso-eu`}},
+		"unknown instance": {nil, []string{"--primary", "contoso-asia"}, Usage, []string{`"contoso-asia"; it has contoso-eu`}},
+		"unknown instance, no login": {func(r *rig) {
+			r.setup.Login = func(context.Context) error { t.Error("a login was waited for"); return down }
+		}, []string{"--primary", "contoso-asia"}, Usage,
+			[]string{`"contoso-asia"; it has contoso-eu`}},
 		"wrong point":        {nil, []string{"--recovery-point", "yesterday"}, Usage, []string{"accepted: latest, the id"}},
 		"wrong check":        {nil, []string{"--override", "roles"}, Usage, []string{"cannot be overridden"}},
 		"wrong output":       {nil, []string{"-o", "yaml"}, Usage, []string{`--output "yaml"; accepted: table, json`}},
@@ -96,6 +100,9 @@ func TestTheExitStatusTellsHowItEnded(t *testing.T) {
 					t.Errorf("status %d, want %d", status, tc.want)
 				}
 				has(t, out+err, tc.says...)
+				if tc.want != Unknown && strings.Contains(err, "ROLES WERE NOT RECORDED") { // the target is not active: there is nothing to record
+					t.Errorf("a stamp is told to fear the wrong roles:\n%s", err)
+				}
 				if begun := len(r.bodies) > 0; begun != (strings.Contains(out, "SUCCEEDED: ") || strings.Contains(out, "FAILED: ") || strings.Contains(out, "UNKNOWN: ")) {
 					t.Errorf("sent %q, printed\n%s", r.bodies, out)
 				}

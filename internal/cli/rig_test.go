@@ -136,7 +136,7 @@ func (r *rig) run(args ...string) (out, err string, status int) {
 		return r.setup, nil
 	}
 	status = Run(r.ctx, args, Options{
-		In: strings.NewReader(r.in), Terminal: r.person, Out: outputs[0], Err: outputs[1], Environ: []string{"FLEET=theirs", "BACKUP_KEY=" + theKey}, Who: "ann",
+		In: strings.NewReader(r.in), Terminal: r.person, Out: outputs[0], Err: outputs[1], Environ: []string{"FLEET=theirs", "fleet_file=theirs", "BACKUP_KEY=" + theKey}, Who: "ann",
 		Direct: wire, Stamp: wire, Verify: r.recorded,
 	})
 	if all := stdout.String() + stderr.String(); strings.Contains(all, theKey) {

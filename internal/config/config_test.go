@@ -238,6 +238,13 @@ func TestWarnings(t *testing.T) {
 	if diff := cmp.Diff(want, c.Warnings); diff != "" {
 		t.Error(diff)
 	}
+	// The edges of what is fine.
+	c = load(t, map[string]string{"ARM_API_VERSION": "2021-08-01", "WEBSITE_TIME_ZONE": "utc", "LOG_LEVEL": "info", "TIMING_OUTAGE_FIRST": "5m"})
+	for _, warning := range c.Warnings {
+		if !strings.HasPrefix(warning, "FLEET") {
+			t.Error(warning)
+		}
+	}
 }
 
 func TestStoragesOfOneAccountMayDifferInTheirContainers(t *testing.T) {

@@ -27,6 +27,7 @@ func TestEachMistakenSettingIsNamedWithWhatItHeldAndWhatIsAccepted(t *testing.T)
 			[]string{`BACKUP_SCHEDULE: holds "0 99 * * * *"; accepted: an NCRONTAB expression in UTC such as 0 0 3 * * * (minute "99": accepted are 0 to 59)`}},
 		"schedule never": {map[string]string{"WATCHDOG_SCHEDULE": "0 0 0 30 2 *"},
 			[]string{`WATCHDOG_SCHEDULE: holds "0 0 0 30 2 *"; accepted: an NCRONTAB expression in UTC such as 0 */5 * * * * (never occurs)`}},
+		"far too long": {map[string]string{"FLEET": "", "FLEET_FILE": "/" + strings.Repeat("x", 300)}, []string{"FLEET_FILE: holds (set, 301 characters); it cannot be read: file does not exist"}},
 		"schedule in words": {map[string]string{"WATCHDOG_SCHEDULE": "hourly"},
 			[]string{`WATCHDOG_SCHEDULE: holds "hourly"; accepted: an NCRONTAB expression in UTC such as 0 */5 * * * * ` + fieldsWanted}},
 		"cloud":           {map[string]string{"AZURE_CLOUD": "mars"}, []string{`AZURE_CLOUD: holds "mars"; accepted: public | usgovernment | china`}},

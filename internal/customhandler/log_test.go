@@ -9,6 +9,18 @@ import (
 	"apim-dr/internal/trace"
 )
 
+func TestALoggerWithAGroupPutsBothStreamsIntoIt(t *testing.T) {
+	var out, err bytes.Buffer
+	log := slog.New(NewLogHandler(&out, &err, slog.LevelInfo)).WithGroup("g")
+	log.Info("fine", "a", 1)
+	log.Error("broken", "a", 1)
+	for _, got := range []string{out.String(), err.String()} {
+		if !strings.Contains(got, `"g":{"a":1}`) {
+			t.Error(got)
+		}
+	}
+}
+
 func TestErrorsGoToStderrAndLinesCarryTheirContext(t *testing.T) {
 	var out, err bytes.Buffer
 	log := slog.New(NewLogHandler(&out, &err, slog.LevelInfo)).With("a", 1)

@@ -28,7 +28,7 @@ type MessageInvocation struct {
 
 	MessageID, CorrelationID, Subject, ContentType string
 	ReplyTo, To, SessionID, PartitionKey           string
-	// DeadLetterSource is the queue or subscription a dead-lettered message came from. The host never sends the reason.
+	// DeadLetterSource is the queue or subscription a dead-lettered message came from. The host sends the reason, if at all, among the ApplicationProperties.
 	DeadLetterSource string
 	// DeliveryCount is 1 at the first delivery; 0 means unknown.
 	DeliveryCount int

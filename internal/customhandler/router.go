@@ -60,6 +60,9 @@ func NewRouter(o Options) *Router {
 	return &Router{opts: o, mux: http.NewServeMux(), envelopes: map[string]decoder{}}
 }
 
+// Longest is how long an answer may take, for ServeOptions: a server that ends earlier would cut off an invocation that is within its time.
+func (rt *Router) Longest() time.Duration { return rt.opts.Timeout + max(rt.opts.ErrorPause, 0) }
+
 // HTTP registers a function with an httpTrigger that the host proxies (enableProxyingHttpRequest). The pattern is one of
 // http.ServeMux with a method, such as "GET /api/operations/{id}"; it panics on a bad or taken pattern or name. The context of a
 // request carries the invocation, its logger and a deadline; its body is limited to Options.HTTPBodyLimit.

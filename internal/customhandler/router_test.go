@@ -238,12 +238,16 @@ func TestAPanicIsAnsweredWithoutItsTextAndLoggedWithItsStack(t *testing.T) {
 	b.Timer("Nightly", func(context.Context, TimerInvocation) error { boom(); return nil })
 	b.HTTP("Status", "GET /api/status", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Content-Length", "7")
 		boom()
 	})
 	for _, c := range [][4]string{{"POST", "/Nightly", anyTimer, "application/json"}, {"GET", "/api/status", "", "application/problem+json"}} {
 		b.log.Reset()
 		w := b.do(t, c[0], c[1], c[2])
 		isJSON(t, w, 500, c[3])
+		if w.Header().Get("Content-Length") != "" {
+			t.Errorf("%s: the answer would be cut off after %s bytes", c[1], w.Header().Get("Content-Length"))
+		}
 		if strings.Contains(w.Body.String(), "boom-7") || strings.Contains(w.Body.String(), "goroutine") {
 			t.Errorf("%s: the panic is in the answer: %s", c[1], w.Body)
 		}
@@ -324,7 +328,8 @@ func TestTheStatusOfAnHTTPFunctionIsLogged(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
 	b.HTTP("Missing", "GET /api/missing", func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, Problem{Status: 404}) })
-	for path, want := range map[string][2]any{"/api/silent": {200.0, "INFO"}, "/api/flushed": {200.0, "INFO"}, "/api/late": {503.0, "ERROR"}, "/api/missing": {404.0, "INFO"}} {
+	b.HTTP("Broken", "GET /api/broken", func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, Problem{}) })
+	for path, want := range map[string][2]any{"/api/broken": {500.0, "ERROR"}, "/api/silent": {200.0, "INFO"}, "/api/flushed": {200.0, "INFO"}, "/api/late": {503.0, "ERROR"}, "/api/missing": {404.0, "INFO"}} {
 		b.log.Reset()
 		b.do(t, "GET", path, "")
 		if line := b.line(t); line["status"] != want[0] || line["level"] != want[1] {

@@ -15,7 +15,7 @@ import (
 type ServeOptions struct {
 	// Log gets what net/http has to say; slog.Default() if nil.
 	Log *slog.Logger
-	// Longest is the longest an answer takes, Options.Timeout and Options.ErrorPause together; 102 s if zero.
+	// Longest is the longest an answer takes: Router.Longest; 102 s if zero, which is that of the zero Options.
 	Longest time.Duration
 	// Grace is how long running invocations may go on once ctx has ended; 900 ms if zero, since the host kills the process after
 	// a second. In the last quarter of it their contexts are cancelled.
@@ -26,7 +26,7 @@ type ServeOptions struct {
 func Listen(ctx context.Context, port int) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		return nil, fmt.Errorf("customhandler: %w", err)
+		return nil, fmt.Errorf("customhandler: the port in FUNCTIONS_CUSTOMHANDLER_PORT cannot be opened; is another handler running? %w", err)
 	}
 	return l, nil
 }

@@ -21,6 +21,7 @@ type pipes struct {
 	done  chan struct{}
 	once  sync.Once
 	addr  net.Addr
+	dials int
 }
 
 func newPipes() *pipes {
@@ -42,6 +43,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	server, client := net.Pipe()
 	select {
 	case p.conns <- server:
+		p.dials++
 		return client, nil
 	case <-p.done:
 		return nil, net.ErrClosed
@@ -171,6 +173,11 @@ func TestTheServersTimeoutsCutNoLongInvocationButASlowRequest(t *testing.T) {
 		if got := <-get(client); got != 200 {
 			t.Errorf("after 102 s: got %v", got)
 		}
+		time.Sleep(2 * time.Minute) // as long as .NET keeps an idle connection
+		dials := l.dials
+		if got := <-get(client); got != 200 || l.dials != dials {
+			t.Errorf("got %v over a new connection: %v", got, l.dials != dials)
+		}
 		for sent, want := range map[string]time.Duration{"GET / HT": 10 * time.Second, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{": 30 * time.Second} {
 			conn, err := l.dial(t.Context(), "", "")
 			if err != nil {
@@ -185,6 +192,32 @@ func TestTheServersTimeoutsCutNoLongInvocationButASlowRequest(t *testing.T) {
 				t.Errorf("%q and then nothing was kept for %v, want %v", sent, took, want)
 			}
 		}
+		client.CloseIdleConnections()
+		stop()
+		if err := <-result; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+func TestAnInvocationWithALongerTimeoutIsAnsweredAfterIt(t *testing.T) {
+	for want, o := range map[time.Duration]Options{102 * time.Second: {}, 292 * time.Second: {Timeout: 290 * time.Second}, time.Minute: {Timeout: time.Minute, ErrorPause: -1}} {
+		if got := NewRouter(o).Longest(); got != want {
+			t.Errorf("%+v: %v, want %v", o, got, want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		log := slog.New(slog.DiscardHandler)
+		router := NewRouter(Options{Log: log, Timeout: 290 * time.Second})
+		router.HTTP("Slow", "GET /api/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		stop, result := serving(t, l, ServeOptions{Log: log, Longest: router.Longest()}, router.ServeHTTP)
+		client := l.client(t)
+		resp, err := client.Get("http://handler/api/slow")
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		resp.Body.Close()
 		client.CloseIdleConnections()
 		stop()
 		if err := <-result; err != nil {
@@ -244,6 +277,8 @@ func TestTheHandlerAnswersOnLoopback(t *testing.T) {
 	if second, err := Listen(t.Context(), addr.Port); err == nil {
 		second.Close()
 		t.Error("the port could be opened twice")
+	} else if !strings.Contains(err.Error(), "FUNCTIONS_CUSTOMHANDLER_PORT cannot be opened") {
+		t.Error(err)
 	}
 	stop, result := serving(t, l, quiet(), NewRouter(Options{}).ServeHTTP)
 	resp, err := http.Get("http://" + addr.String() + "/")

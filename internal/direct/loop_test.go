@@ -229,6 +229,28 @@ func TestAMessageThatFailsComesAgainTenTimes(t *testing.T) {
 	}
 }
 
+func TestWhatIsDueFirstComesFirstWhateverWasSentFirst(t *testing.T) {
+	at := time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC)
+	b, ids := &Bus{}, []string{"a", "b"}
+	for _, m := range []struct {
+		id  string
+		due time.Duration
+	}{{"b", 2 * time.Minute}, {"c", 0}, {"a", time.Minute}, {"b", time.Minute}} {
+		if err := b.Wake(t.Context(), dr.Wake{ID: m.id}, engine.Polls, at.Add(m.due)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"a 1m0s", "b 1m0s", "b 2m0s"} {
+		due, ok := b.due(ids)
+		if got := b.take(ids); !ok || got.wake.ID+" "+due.Sub(at).String() != want || !got.at.Equal(due) {
+			t.Errorf("%s at %s, want %s", got.wake.ID, due.Sub(at), want)
+		}
+	}
+	if _, ok := b.due(ids); ok || len(b.Left()) != 1 || b.Left()[0].ID != "c" {
+		t.Errorf("left %v", b.Left())
+	}
+}
+
 func TestAnOperationThatWaitsForNothingIsToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newLoop(t)

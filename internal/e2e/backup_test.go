@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -121,24 +124,30 @@ func TestOperationsAreListed(t *testing.T) {
 		t.Errorf("not in flight: %s", body)
 	}
 	ended(t, op.ID)
-	seen := map[string]bool{}
-	for next := "/api/operations?limit=50"; next != ""; {
+	if all := listed(t, "/api/operations?limit=50"); !slices.ContainsFunc(all, func(o operation) bool { return o.ID == op.ID }) {
+		t.Errorf("%s is not among %d listed", op.ID, len(all))
+	}
+}
+
+// listed are the operations of all pages of a list.
+func listed(t *testing.T, next string) (all []operation) {
+	t.Helper()
+	u, err := url.Parse(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit, _ := strconv.Atoi(u.Query().Get("limit")); next != ""; {
 		var page struct {
 			Operations []operation
 			NextLink   string
 		}
 		resp, body := get(t, next)
-		if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &page) != nil || len(page.Operations) > 50 {
+		if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &page) != nil || len(page.Operations) > limit {
 			t.Fatalf("%s: %s %s", next, resp.Status, body)
 		}
-		for _, o := range page.Operations {
-			seen[o.ID] = true
-		}
-		next = page.NextLink
+		all, next = append(all, page.Operations...), page.NextLink
 	}
-	if !seen[op.ID] {
-		t.Errorf("%s is not among %d listed", op.ID, len(seen))
-	}
+	return all
 }
 
 func TestACrowdOnOneServiceTakesTurns(t *testing.T) {
@@ -223,12 +232,7 @@ func TestBadRequestsEnqueueNothing(t *testing.T) {
 			t.Errorf("%s: %s %s", query, resp.Status, body)
 		}
 	}
-	_, body := get(t, "/api/operations?limit=200")
-	var made struct{ Operations []operation }
-	if err := json.Unmarshal(body, &made); err != nil || len(made.Operations) == 0 {
-		t.Fatalf("%v: %s", err, body)
-	}
-	for _, op := range made.Operations {
+	for _, op := range listed(t, "/api/operations?limit=200") {
 		if op.Service == "bad" && op.Trigger == "http" {
 			t.Errorf("an operation was made: %+v", op)
 		}

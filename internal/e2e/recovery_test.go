@@ -206,21 +206,10 @@ func recorded(t *testing.T, names ...string) int {
 	t.Helper()
 	n := 0
 	for _, day := range []time.Time{time.Now(), time.Now().Add(-24 * time.Hour)} { // a run may see midnight
-		for next := "/api/operations?limit=200&day=" + day.UTC().Format(time.DateOnly); next != ""; {
-			var page struct {
-				Operations []operation
-				NextLink   string
+		for _, op := range listed(t, "/api/operations?limit=200&day="+day.UTC().Format(time.DateOnly)) {
+			if op.Kind != "backup" && (slices.Contains(names, op.Service) || slices.Contains(names, op.Recovery.Source)) {
+				n++
 			}
-			resp, body := get(t, next)
-			if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &page) != nil {
-				t.Fatalf("%s: %s %s", next, resp.Status, body)
-			}
-			for _, op := range page.Operations {
-				if op.Kind != "backup" && (slices.Contains(names, op.Service) || slices.Contains(names, op.Recovery.Source)) {
-					n++
-				}
-			}
-			next = page.NextLink
 		}
 	}
 	return n

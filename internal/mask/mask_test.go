@@ -75,7 +75,7 @@ func TestWhatIsNoSecretStays(t *testing.T) {
 func TestSecretsAreKnownByTheirShape(t *testing.T) {
 	m := New()
 	for _, secret := range []string{
-		strings.Repeat("aB3+", 21) + "zz==", token, "0x9fkEXuJzS2mT1v7b%2bQk8w%3d", "SharedKey contosodr:0x9fkEXuJzS2mT1v7bQk8w=", "mAsTeRkEy0123456789==",
+		strings.Repeat("aB3+", 21) + "zz==", token, "0x9fkEXuJzS2mT1v7b%2bQk8w%3d", "SharedKey contosodr:0x9fkEXuJzS2mT1v7bQk8w=", "SharedKeyLite contosodr:0x9fkEXuJzS2mT1v7bQk8w=", "mAsTeRkEy0123456789==",
 	} {
 		text := map[bool]string{true: secret, false: "https://contoso.example/api?a=1&sig=" + secret + "&code=" + secret}[strings.ContainsAny(secret, " ") || len(secret) > 60]
 		if got := m.Text(text); strings.Contains(got, secret) || strings.Contains(got, secret[len(secret)-8:]) {
@@ -98,6 +98,9 @@ func TestATokenIsKnownUntilItsSuccessorsAreManyAndNoLonger(t *testing.T) {
 
 func TestAShortSecretIsFoundWhole(t *testing.T) {
 	if got := New("pa55w0rd!").Text("user:pa55w0rd!@host, pa55w0rd%21"); got != "user:"+Redacted+"@host, "+Redacted {
+		t.Error(got)
+	}
+	if got := New("pa55/w0rd").Text(`{"key":"pa55\/w0rd"}`); got != `{"key":"`+Redacted+`"}` {
 		t.Error(got)
 	}
 }

@@ -3,6 +3,7 @@ package principal_test
 import (
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -37,6 +38,7 @@ func TestWhoCallsAndWhatTheyMay(t *testing.T) {
 		{claims: app, who: "app 00000000-0000-0000-0000-0000000000aa (" + oid + ")"},
 		{claims: `{"typ":"oid","val":"` + oid + `"},{"typ":"name","val":"Ann\r\nB\u202e"}`, who: "AnnB (" + oid + ")"},
 		{claims: `{"typ":"oid","val":"` + oid + `"}`, who: oid},
+		{claims: `{"typ":"upn","val":""},{"typ":"name","val":"Ann"},{"typ":"oid","val":"` + oid + `"}`, who: "Ann (" + oid + ")"},
 		{claims: `{"typ":"oid","val":"` + oid + `"},{"typ":"name","val":"` + strings.Repeat("é", 60) + `"}`, who: strings.Repeat("é", 50) + " (" + oid + ")"},
 		{claims: ann, roles: "Reader", who: "ann@contoso.com (" + oid + ")", may: []principal.Role{principal.Reader}},
 		{claims: ann, roles: "Operator", who: "ann@contoso.com (" + oid + ")", may: []principal.Role{principal.Reader, principal.Operator}},
@@ -58,9 +60,18 @@ func TestWhoCallsAndWhatTheyMay(t *testing.T) {
 					may = append(may, r)
 				}
 			}
-			if len(may) != len(row.may) {
+			if !slices.Equal(may, row.may) {
 				t.Errorf("%s: may %v", claims, may)
 			}
+		}
+	}
+}
+
+func TestAClaimWithoutATypeIsNoRoleAndNoName(t *testing.T) {
+	for _, claims := range []string{`{"typ":"","val":"FailoverOperator"},`, `{"val":"FailoverOperator"},`} {
+		p, err := principal.Of(header(`{"auth_typ":"aad","claims":[` + claims + `{"typ":"oid","val":"` + oid + `"}]}`))
+		if err != nil || p.Is(principal.Reader) || p.String() != oid {
+			t.Errorf("%s: %s %v, is a reader: %v", claims, p, err, p.Is(principal.Reader))
 		}
 	}
 }

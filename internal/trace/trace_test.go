@@ -1,0 +1,26 @@
+package trace
+
+import (
+	"context"
+	"fmt"
+	"testing"
+)
+
+func TestAKeyStandsInALineOnceWithItsNewestValue(t *testing.T) {
+	outer := Annotate(t.Context(), KeyOperation, "op-1", KeyService, "contoso-eu")
+	inner := Annotate(outer, KeyService, "contoso-us", "try", 2)
+	for want, ctx := range map[string]context.Context{
+		"[]": t.Context(), "[operation=op-1 service=contoso-eu]": outer, "[operation=op-1 service=contoso-us try=2]": inner, // the outer one keeps its own
+	} {
+		if got := fmt.Sprint(Attrs(ctx)); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestATraceIsKeptUntilAnotherComes(t *testing.T) {
+	ctx := With(With(t.Context(), "a"), "")
+	if From(ctx) != "a" || From(With(ctx, "b")) != "b" || From(t.Context()) != "" {
+		t.Errorf("%q, %q, %q", From(ctx), From(With(ctx, "b")), From(t.Context()))
+	}
+}
