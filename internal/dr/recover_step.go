@@ -84,6 +84,7 @@ func Abandon(op Operation, by, reason string, now time.Time) (Operation, *Error)
 	why := Failure("Abandoned", text)
 	leg.Outcome, leg.Error, leg.EndedAt = outcome, why, now
 	op.progress(Done)
+	op.Epoch++ // a wake to finish it is no repetition of an earlier one
 	op.Outcome, op.Error, op.EndedAt = outcome, why, now
 	return op, nil
 }
