@@ -55,8 +55,7 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 		b.Hold = state.Hold
 	}
 	if _, listed := e.fleet().service(m.Name); listed {
-		due := m.plan.Schedule.Next(now)
-		b.NextBackup, _ = dr.Begin(due, e.offset(m.plan, m.Name), m.plan.NotDuring, b.Hold.Until, m.plan.Schedule.Next(due))
+		b.NextBackup = e.nextBackup(m, b.Hold.Until, now)
 	}
 	switch a := e.seen(ctx, func(ctx context.Context) dr.Answer { return e.ARM.Service(ctx, m.ResourceID) }); {
 	case a.Verdict != dr.OK:
@@ -68,6 +67,25 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 		}
 	}
 	return b, nil
+}
+
+// nextBackup is when the next scheduled backup begins: that of the last tick, if it still has to, or that of the next one. A hold keeps it away until it
+// ends. Zero: a hold or notDuring keeps it away until the one after is due.
+func (e *Engine) nextBackup(m member, held, now time.Time) time.Time {
+	for _, due := range []time.Time{m.plan.Schedule.Last(now), m.plan.Schedule.Next(now)} {
+		next := m.plan.Schedule.Next(due)
+		at, ok := dr.Begin(due, e.offset(m.plan, m.Name), m.plan.NotDuring, time.Time{}, next)
+		if !ok || !at.After(now) {
+			continue
+		}
+		if at.Before(held) {
+			at = dr.Outside(m.plan.NotDuring, held)
+		}
+		if at.Before(next) {
+			return at
+		}
+	}
+	return time.Time{}
 }
 
 // locked fills in who has the lock.
