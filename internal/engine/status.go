@@ -97,7 +97,7 @@ func (e *Engine) posture(ctx context.Context, s Service) dr.Posture {
 func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
 	plan, _ := e.fleet().plan(s.Plan)
 	now := e.Now()
-	g := dr.Guard{Service: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
+	g := dr.Guard{Service: s.instance(), Active: s.instance(), Plan: s.Plan, RPO: plan.RPO, Proven: plan.Proven, Drilled: s.Drill != nil}
 	g.Places = append(append(g.Places, e.fleet().Places...), dr.Place{What: "the backup storage " + plan.Storage.Account, Region: plan.Storage.Region})
 	states := map[string]dr.ServiceState{}
 	var err error
@@ -105,8 +105,13 @@ func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
 	if s.Drill != nil {
 		around = append(around, s.Drill.Name)
 	}
+	unread := map[string]error{}
 	for _, name := range around {
-		if states[name], err = e.stateOf(ctx, name); err != nil {
+		states[name], err = e.stateOf(ctx, name)
+		if illegible(err) {
+			unread[name], err = err, nil
+		}
+		if err != nil {
 			break
 		}
 		if h := states[name].Hold; h.Keeps(now) {
@@ -118,8 +123,13 @@ func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
 		g.Active, g.Pairs, err = e.active(ctx, s)
 		g.State = states[g.Active.Name]
 	}
+	if err == nil {
+		err = unread[g.Active.Name]
+	}
 	if g.Owner = g.State; err == nil && g.State.NewestGood.Service != "" {
-		g.Owner, err = e.stateOf(ctx, g.State.NewestGood.Service)
+		if g.Owner, err = e.stateOf(ctx, g.State.NewestGood.Service); illegible(err) { // that has been told, and only the proof stands there
+			err = nil
+		}
 	}
 	if err != nil {
 		e.Log.WarnContext(ctx, "the state of a service could not be read", "about", s.Name, "error", err)
@@ -133,7 +143,7 @@ func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, 
 	if illegible(err) {
 		e.Log.ErrorContext(ctx, "what is remembered of a service cannot be read", "about", service, "error", err)
 	}
-	if errors.Is(err, ErrNotFound) || illegible(err) {
+	if errors.Is(err, ErrNotFound) {
 		return dr.ServiceState{}, nil
 	}
 	return s, err
