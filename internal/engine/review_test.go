@@ -65,6 +65,41 @@ func TestARecordThatCannotBeReadIsNoBreachOfTheRPO(t *testing.T) {
 	}
 }
 
+// Nor is a pair that cannot be read: the instance that it had made the active one is not known then.
+func TestAPairThatCannotBeReadProtectsNobody(t *testing.T) {
+	w := newPair(t, false)
+	w.backedUp("contoso-eu")
+	w.aside(func() error {
+		_, err := w.store.State.Create(t.Context(), "pairs/contoso-eu~7Econtoso-us", store.Content{Body: []byte("nonsense")})
+		return err
+	})
+	s, err := w.e.Status(t.Context())
+	if p := s.Services[0]; err != nil || p.Protected || len(p.Why) != 1 || !strings.Contains(p.Why[0], "cannot be read") {
+		t.Errorf("%v %q, %v", p.Protected, p.Why, err)
+	}
+	if err := w.e.Guard(t.Context()); err != nil || len(w.told()) != 0 {
+		t.Errorf("told %v, %v", w.told(), err)
+	}
+}
+
+// A failover that is given up during its safety backup has overwritten nothing: the pair is as it was.
+func TestAFailoverAbandonedInItsSafetyBackupWasNeverBegun(t *testing.T) {
+	w := newPair(t, true)
+	w.backedUp("contoso-eu")
+	w.run(2 * time.Hour)
+	id := w.ask(engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu"}, Kind: dr.KindFailover, Confirm: "contoso-us", Safety: true}).Operation.ID
+	w.run(90 * time.Second)
+	if op := w.operation(id); op.Phase != dr.Running || op.Step != 0 {
+		t.Fatalf("%s, step %d", op.Phase, op.Step)
+	}
+	if _, err := w.e.Abandon(t.Context(), id, "ann", "wrong region"); err != nil {
+		t.Fatal(err)
+	}
+	if op, p := w.operation(id), w.pairs()[0]; op.Outcome != dr.Rejected || op.Legs[0].Outcome != dr.Unknown || p.Suspended || p.BusyBy != "" {
+		t.Errorf("%s, its leg %s, pair %+v", op.Outcome, op.Legs[0].Outcome, p)
+	}
+}
+
 // The wake that finishes an abandoned operation is no repetition of its first one, which duplicate detection would drop.
 func TestAnAbandonedOperationIsFinishedSoonAfterAnOutage(t *testing.T) {
 	w := newWorld(t, "contoso-eu")

@@ -126,6 +126,9 @@ func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
 	if err == nil {
 		err = unread[g.Active.Name]
 	}
+	if err == nil && len(g.Pairs) < len(e.fleet().couplesWith(s.Name)) {
+		err = fmt.Errorf("%w: of a pair, so that another instance may be the active one", ErrUnreadable)
+	}
 	if g.Owner = g.State; err == nil && g.State.NewestGood.Service != "" {
 		if g.Owner, err = e.stateOf(ctx, g.State.NewestGood.Service); illegible(err) { // that has been told, and only the proof stands there
 			err = nil
