@@ -83,7 +83,11 @@ func Abandon(op Operation, by, reason string, now time.Time) (Operation, *Error)
 	}
 	why := Failure("Abandoned", text)
 	leg.Outcome, leg.Error, leg.EndedAt = outcome, why, now
+	if op.Step+1 < len(op.Legs) { // the safety backup was at work: what the operation is for was never begun
+		outcome = Rejected
+	}
 	op.progress(Done)
+	op.Epoch++ // a wake to finish it is no repetition of an earlier one
 	op.Outcome, op.Error, op.EndedAt = outcome, why, now
 	return op, nil
 }

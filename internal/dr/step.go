@@ -277,7 +277,14 @@ func started(t Timing, op Operation, in Input, now time.Time) (Operation, Action
 	}
 	// Lost; or a no that may come from our own earlier attempt, which then runs.
 	op.note(now, fmt.Sprintf("the answer to POST attempt %d does not say whether it was taken: %s", leg.Attempt, in.Why()))
-	return op, Action{Do: Sleep, At: leg.Claim.Until.Add(t.Settle)}
+	next := Action{Do: Sleep, At: leg.Claim.Until.Add(t.Settle)}
+	if in.Verdict == Later { // this one was not taken and uses up nothing; what became of the one before is looked at when ARM wants to be asked again
+		leg.Lost--
+		if at := now.Add(in.Retry); at.After(next.At) {
+			next.At = at
+		}
+	}
+	return op, next
 }
 
 // checked: Still, Later (no verdict), Refused, No (ARM says it failed) or OK (ARM says it is finished).

@@ -69,15 +69,23 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 	return b, nil
 }
 
-// nextBackup is when the next scheduled backup of an instance begins, that of the last tick included; zero: windows and a hold until held leave no time.
+// nextBackup is when the next scheduled backup begins: that of the last tick, if it still has to, or that of the next one. A hold keeps it away until it
+// ends. Zero: a hold or notDuring keeps it away until the one after is due.
 func (e *Engine) nextBackup(m member, held, now time.Time) time.Time {
-	offset, s := e.offset(m.plan, m.Name), m.plan.Schedule
-	due := s.Last(now)
-	if at, ok := dr.Begin(due, offset, m.plan.NotDuring, time.Time{}, s.Next(due)); !ok || !at.After(now) { // that one has begun, or was left out
-		due = s.Next(now)
+	for _, due := range []time.Time{m.plan.Schedule.Last(now), m.plan.Schedule.Next(now)} {
+		next := m.plan.Schedule.Next(due)
+		at, ok := dr.Begin(due, e.offset(m.plan, m.Name), m.plan.NotDuring, time.Time{}, next)
+		if !ok || !at.After(now) {
+			continue
+		}
+		if at.Before(held) {
+			at = dr.Outside(m.plan.NotDuring, held)
+		}
+		if at.Before(next) {
+			return at
+		}
 	}
-	at, _ := dr.Begin(due, offset, m.plan.NotDuring, held, s.Next(due))
-	return at
+	return time.Time{}
 }
 
 // locked fills in who has the lock.

@@ -280,7 +280,9 @@ func (e *Engine) Abandon(ctx context.Context, id, by, reason string) (dr.Operati
 		e.Log.WarnContext(ctx, "abandoned", "by", by, "reason", reason, "outcome", next.Outcome)
 		// The end is recorded: what follows from it is repeated by whoever meets the record next.
 		if err := e.finish(ctx, next); err != nil {
-			e.wakeFirst(ctx, firstWake(next, e.Now().Add(e.Timing.Lease)), e.Now().Add(e.Timing.OutageFirst))
+			w := firstWake(next, e.Now().Add(e.Timing.Lease))
+			w.Epoch = next.Epoch
+			e.wakeFirst(ctx, w, e.Now().Add(e.Timing.OutageFirst))
 			e.Log.WarnContext(ctx, "an abandoned operation could not be finished at once", "error", err)
 		}
 		return next, nil

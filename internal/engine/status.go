@@ -106,9 +106,14 @@ func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
 	if s.Drill != nil {
 		around = append(around, s.Drill.Name)
 	}
+	unread := map[string]error{}
 	for _, name := range around {
 		var state dr.ServiceState
-		if state, err = e.stateOf(ctx, name); err != nil {
+		state, err = e.stateOf(ctx, name)
+		if illegible(err) {
+			unread[strings.ToLower(name)], err = err, nil
+		}
+		if err != nil {
 			break
 		}
 		states[strings.ToLower(name)] = state
@@ -121,8 +126,16 @@ func (e *Engine) guard(ctx context.Context, s Service) dr.Guard {
 		g.Active, g.Pairs, err = e.active(ctx, s)
 		g.State = states[strings.ToLower(g.Active.Name)]
 	}
+	if err == nil {
+		err = unread[strings.ToLower(g.Active.Name)]
+	}
+	if err == nil && len(g.Pairs) < len(e.fleet().couplesWith(s.Name)) {
+		err = fmt.Errorf("%w: of a pair, so that another instance may be the active one", ErrUnreadable)
+	}
 	if g.Owner = g.State; err == nil && g.State.NewestGood.Service != "" {
-		g.Owner, err = e.stateOf(ctx, g.State.NewestGood.Service)
+		if g.Owner, err = e.stateOf(ctx, g.State.NewestGood.Service); illegible(err) { // that has been told, and only the proof stands there
+			err = nil
+		}
 	}
 	if err != nil {
 		e.Log.WarnContext(ctx, "the state of a service could not be read", "about", s.Name, "error", err)
@@ -136,7 +149,7 @@ func (e *Engine) stateOf(ctx context.Context, service string) (dr.ServiceState, 
 	if illegible(err) {
 		e.Log.ErrorContext(ctx, "what is remembered of a service cannot be read", "about", service, "error", err)
 	}
-	if errors.Is(err, ErrNotFound) || illegible(err) {
+	if errors.Is(err, ErrNotFound) {
 		return dr.ServiceState{}, nil
 	}
 	return s, err
