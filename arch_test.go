@@ -54,6 +54,21 @@ func TestDecisionsAreMadeWithoutIO(t *testing.T) {
 	}
 }
 
+// The broker of the Service Bus stand-in is one without AMQP, and time is given to it.
+func TestTheLocalBrokerIsTimedFromOutside(t *testing.T) {
+	const broker = "internal/standin/servicebus/broker"
+	for _, p := range goList(t, "-deps", "./"+broker) {
+		if p == "net" || strings.HasSuffix(p, "/amqp") || strings.HasPrefix(p, "github.com/") {
+			t.Errorf("%s depends on %s", broker, p)
+		}
+	}
+	for _, f := range goFiles(t, broker) {
+		if b := read(t, f); !strings.HasSuffix(f, "_test.go") && (bytes.Contains(b, []byte("time.Now(")) || bytes.Contains(b, []byte("time.After"))) {
+			t.Errorf("%s reads the clock", f)
+		}
+	}
+}
+
 func TestEngineAndUsageKnowNoTransport(t *testing.T) {
 	for _, p := range goList(t, "-deps", "./internal/engine") {
 		if p == "net/http" || strings.HasPrefix(p, "github.com/") {

@@ -114,12 +114,12 @@ func (a *App) Register(r *customhandler.Router) {
 	for _, f := range a.Table() {
 		switch {
 		case f.HTTP != nil:
-			f.HTTP = knownQuery(f)
-			f.HTTP = a.guarded(f)
-			r.HTTP(f.Name, f.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			serve := knownQuery(f)
+			f.HTTP = func(w http.ResponseWriter, r *http.Request) {
 				a.Engine.Refresh(r.Context())
-				f.HTTP(w, r)
-			})
+				serve(w, r)
+			}
+			r.HTTP(f.Name, f.Pattern, a.guarded(f))
 		case f.Timer != nil:
 			r.Timer(f.Name, func(ctx context.Context, t customhandler.TimerInvocation) error {
 				a.Engine.Refresh(ctx)

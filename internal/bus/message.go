@@ -18,6 +18,7 @@ const (
 	maxMessage = 64 << 10 // bytes
 	maxName    = 64       // bytes of an operation's id or a plan's name
 	maxService = 50       // bytes of an instance's name (Azure docs, "Naming rules and restrictions for Azure resources", Microsoft.ApiManagement)
+	maxChange  = 200      // bytes of the type of an event or the name of an operation
 	maxCount   = 1e9
 )
 
@@ -46,6 +47,7 @@ type tick struct {
 	At      time.Time `json:"at"`
 	Try     int       `json:"try"`
 	Service string    `json:"service,omitempty"`
+	Change  string    `json:"change,omitempty"`
 }
 
 // Encode writes m in the present version; ErrMalformed when Decode would refuse it.
@@ -62,7 +64,7 @@ func Encode(m Message) ([]byte, error) {
 		return nil, err
 	}
 	if t := m.Tick; t != nil {
-		return json.Marshal(map[string]any{"v": dr.Version, "tick": tick{t.Plan, t.At.UTC(), t.Try, t.Service}})
+		return json.Marshal(map[string]any{"v": dr.Version, "tick": tick{t.Plan, t.At.UTC(), t.Try, t.Service, t.Change}})
 	}
 	if u := m.Usage; u != nil {
 		turn := *u
@@ -98,7 +100,7 @@ func Decode(body []byte) (Message, error) {
 		m = Message{Usage: in.Usage}
 	}
 	if in.Tick != nil {
-		m = Message{Tick: &dr.Tick{V: in.V, Plan: in.Tick.Plan, At: in.Tick.At.UTC(), Try: in.Tick.Try, Service: in.Tick.Service}}
+		m = Message{Tick: &dr.Tick{V: in.V, Plan: in.Tick.Plan, At: in.Tick.At.UTC(), Try: in.Tick.Try, Service: in.Tick.Service, Change: in.Tick.Change}}
 	}
 	if err := m.check(maxCount / 2); err != nil {
 		return Message{}, err
@@ -119,6 +121,8 @@ func (m Message) check(most int) error {
 		fault = "a plan's name has 1 to 64 printable bytes"
 	case t != nil && !printable(t.Service, maxService):
 		fault = "a service's name has up to 50 printable bytes"
+	case t != nil && !printable(t.Change, maxChange):
+		fault = "a change has up to 200 printable bytes"
 	case t != nil && (t.At.Year() < 2000 || t.At.Year() > 2999 || t.Try < 0 || t.Try > most):
 		fault = "the time or the try of a tick is out of range"
 	case w != nil && (len(w.ID) > maxName || !dr.ValidID(w.ID)):

@@ -212,7 +212,10 @@ func (f *failover) follow(ctx context.Context, e *engine.Engine, bus *direct.Bus
 }
 
 func status(o dr.Outcome) int {
-	return map[dr.Outcome]int{dr.Succeeded: OK, dr.Rejected: Refused, dr.Failed: Failed, dr.Unknown: Unknown}[o]
+	if code, ok := map[dr.Outcome]int{dr.Succeeded: OK, dr.Rejected: Refused, dr.Failed: Failed}[o]; ok {
+		return code
+	}
+	return Unknown
 }
 
 // document is what --output json prints.

@@ -231,7 +231,7 @@ func neverBegins(p Plan) bool {
 	due := p.Schedule.Next(measuredFrom)
 	for i := 0; i < 100 && !due.IsZero(); i++ {
 		next := p.Schedule.Next(due)
-		if _, begins := dr.Begin(due, 0, p.NotDuring, time.Time{}, next); begins {
+		if _, begins := dr.Begin(due, 0, p.NotDuring, next); begins {
 			return false
 		}
 		due = next

@@ -69,19 +69,15 @@ func (h Held) String() string {
 	return fmt.Sprintf("%s is held until %s by %s: %s", h.Service, h.Until.UTC().Format(time.RFC3339), h.By, h.Reason)
 }
 
-// Begin is when that begins which a tick makes due: offset after it or, where windows or a hold are in the way, offset after their end, so that what has
+// Begin is when that begins which a tick makes due: offset after it or, where windows are in the way, offset after their end, so that what has
 // waited for the same end does not begin all at once; a part of offset, where the whole would lead into a window or past the next tick (zero: there is none).
-// False: windows and hold leave no time before that.
-func Begin(due time.Time, offset time.Duration, windows []Window, until, next time.Time) (time.Time, bool) {
+// False: windows leave no time before that.
+func Begin(due time.Time, offset time.Duration, windows []Window, next time.Time) (time.Time, bool) {
 	outside := func(at time.Time) bool { return Outside(windows, at).Equal(at) }
-	if at := due.Add(offset); !at.Before(until) && outside(at) {
+	if at := due.Add(offset); outside(at) {
 		return at, true
 	}
-	free := due
-	if free.Before(until) {
-		free = until
-	}
-	free = Outside(windows, free)
+	free := Outside(windows, due)
 	if free.IsZero() || !next.IsZero() && !free.Before(next) {
 		return time.Time{}, false
 	}

@@ -47,13 +47,12 @@ func TestOutsideIsTheFirstTimeThatNoWindowHolds(t *testing.T) {
 	}
 }
 
-func TestWhatIsDueBeginsBehindWindowsAndHold(t *testing.T) {
+func TestWhatIsDueBeginsBehindWindows(t *testing.T) {
 	early := Window{From: 2 * time.Hour, To: 4 * time.Hour}
 	for _, row := range []struct {
 		name     string
 		offset   time.Duration
 		windows  []Window
-		until    string
 		lastTick bool
 		want     string // empty: not before the next one
 	}{
@@ -63,25 +62,16 @@ func TestWhatIsDueBeginsBehindWindowsAndHold(t *testing.T) {
 		{name: "a window keeps the places apart", offset: 10 * time.Minute, windows: []Window{early}, want: "Mon 3 04:10:00"},
 		{name: "the place lies behind the window", offset: 2 * time.Hour, windows: []Window{early}, want: "Mon 3 05:00:00"},
 		{name: "the place leads into the next window", offset: 30 * time.Minute, windows: []Window{early, {From: 4*time.Hour + 15*time.Minute, To: 5 * time.Hour}}, want: "Mon 3 04:07:30"},
-		{name: "a hold", until: "Mon 3 03:30:00", offset: time.Minute, want: "Mon 3 03:31:00"},
-		{name: "a hold that ends before", until: "Mon 3 02:59:59", want: "Mon 3 03:00:00"},
-		{name: "a hold that ends in a window", until: "Mon 3 03:30:00", windows: []Window{early}, want: "Mon 3 04:00:00"},
-		{name: "a hold until the next", until: "Tue 4 03:00:00"},
-		{name: "a hold until just before the next, where room is left for a part", until: "Tue 4 02:59:00", offset: 2 * time.Minute, want: "Tue 4 02:59:30"},
-		{name: "a long hold, and there is no next", until: "Fri 7 03:00:00", lastTick: true, want: "Fri 7 03:00:00"},
 		{name: "the place leads from each window into the next", offset: 14 * time.Hour, windows: []Window{{From: 2 * time.Hour, To: 14 * time.Hour}, {From: 16 * time.Hour, To: 2 * time.Hour}}, lastTick: true, want: "Mon 3 15:45:00"},
 		{name: "the place lies in a window that lasts past the next", offset: 8 * time.Hour, windows: []Window{{From: 10 * time.Hour, To: 150 * time.Minute}}, want: "Mon 3 07:00:00"},
 		{name: "always a window", windows: []Window{{From: 0, To: 13 * time.Hour}, {From: 12 * time.Hour, To: time.Hour}}, lastTick: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			var until, next time.Time
-			if row.until != "" {
-				until = at(t, row.until)
-			}
+			var next time.Time
 			if !row.lastTick {
 				next = at(t, "Tue 4 03:00:00")
 			}
-			got, ok := Begin(at(t, "Mon 3 03:00:00"), row.offset, row.windows, until, next)
+			got, ok := Begin(at(t, "Mon 3 03:00:00"), row.offset, row.windows, next)
 			if ok != (row.want != "") || ok && !got.Equal(at(t, row.want)) {
 				t.Errorf("%s %v, want %q", got.Format("Mon 2 15:04:05"), ok, row.want)
 			}

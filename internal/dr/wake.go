@@ -85,6 +85,8 @@ type Tick struct {
 	Try  int       `json:"try"`
 	// Service: it is for this one alone.
 	Service string `json:"service,omitempty"`
+	// Change is what was changed at At and could not be noted yet; "": the tick is no change.
+	Change string `json:"change,omitempty"`
 }
 
 // MessageID is derived from plan and time: the timer and the watchdog may both send it.

@@ -74,7 +74,7 @@ func (e *Engine) Busy(ctx context.Context, service string) (Busy, error) {
 func (e *Engine) nextBackup(m member, held, now time.Time) time.Time {
 	for _, due := range []time.Time{m.plan.Schedule.Last(now), m.plan.Schedule.Next(now)} {
 		next := m.plan.Schedule.Next(due)
-		at, ok := dr.Begin(due, e.offset(m.plan, m.Name), m.plan.NotDuring, time.Time{}, next)
+		at, ok := dr.Begin(due, e.offset(m.plan, m.Name), m.plan.NotDuring, next)
 		if !ok || !at.After(now) {
 			continue
 		}

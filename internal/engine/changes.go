@@ -25,7 +25,7 @@ func (e *Engine) Changed(ctx context.Context, c dr.Change) error {
 	ctx = trace.Annotate(ctx, trace.KeyService, m.Name)
 	if err := e.noteChange(ctx, m, c); err != nil {
 		e.Log.WarnContext(ctx, "a change could not be noted; trying again later", "what", c.What, "error", err)
-		return e.TickLater(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: clamp(c.At, e.Now())}, err)
+		return e.TickLater(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: clamp(c.At, e.Now()), Change: c.What}, err)
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (e *Engine) restoring(ctx context.Context, service string, state dr.Service
 	return "", false, nil
 }
 
-// runChanges is what a message about the changes of one service leads to. One that was tried before may stand for a change that could not be noted.
+// runChanges is what a message about the changes of one service leads to. One with a change stands for a change that could not be noted.
 func (e *Engine) runChanges(ctx context.Context, t dr.Tick) error {
 	ctx = trace.Annotate(ctx, trace.KeyService, t.Service)
 	err := e.backupChanged(ctx, t)
@@ -140,8 +140,8 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	if !ok {
 		return e.Store.MergePending(ctx, t.Service, func(dr.Pending) (dr.Pending, bool) { return dr.Pending{}, true })
 	}
-	if t.Try > 0 {
-		return e.noteChange(ctx, m, dr.Change{At: t.At, What: "told before"})
+	if t.Change != "" {
+		return e.noteChange(ctx, m, dr.Change{At: t.At, What: t.Change})
 	}
 	p, err := e.Store.Pending(ctx, m.Name)
 	if errors.Is(err, ErrNotFound) || err == nil && p.FirstAt.IsZero() {
@@ -156,7 +156,7 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	}
 	now := e.Now()
 	if due := p.Due(e.Timing.ChangeQuiet, e.Timing.ChangeLongest); now.Before(due) {
-		return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: due}, due)
+		return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: now}, due) // named after now: what was due then may have been sent before
 	}
 	state, err := e.Store.Service(ctx, m.Name)
 	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
@@ -178,15 +178,15 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 		return err
 	}
 	var left dr.Pending
-	err = e.Store.MergePending(ctx, m.Name, func(now dr.Pending) (dr.Pending, bool) {
-		left = now.Taken(p, op.CreatedAt)
-		return left, left != now
+	err = e.Store.MergePending(ctx, m.Name, func(pending dr.Pending) (dr.Pending, bool) {
+		left = pending.Taken(p, op.CreatedAt)
+		return left, left != pending
 	})
 	if err != nil || left.FirstAt.IsZero() {
 		return err
 	}
 	due := left.Due(e.Timing.ChangeQuiet, e.Timing.ChangeLongest)
-	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: due}, due)
+	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: now}, due)
 }
 
 // remindChanges sends a message for changes whose own was lost.

@@ -14,7 +14,8 @@ import (
 type Tags struct {
 	Subscriptions []string
 
-	known atomic.Pointer[withFound]
+	known   atomic.Pointer[withFound]
+	reading atomic.Bool
 }
 
 // refreshEvery is how long a process goes by what it has read of the services that were found.
@@ -31,6 +32,10 @@ func (e *Engine) Refresh(ctx context.Context) {
 	if last != nil && now.Sub(last.tried) < refreshEvery {
 		return
 	}
+	if !e.Tags.reading.CompareAndSwap(false, true) { // one reads, the others go by the last
+		return
+	}
+	defer e.Tags.reading.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, e.Timing.Probe)
 	defer cancel()
 	d, err := e.Store.Discovery(ctx)

@@ -104,7 +104,7 @@ func (e *Engine) begin(ctx context.Context, op dr.Operation, offset time.Duratio
 	if err != nil && !errors.Is(err, ErrNewer) { // it waits for the newer version
 		return turn{}, false, err
 	}
-	start, ok := dr.Begin(op.CreatedAt, offset, e.windows(op), time.Time{}, next)
+	start, ok := dr.Begin(op.CreatedAt, offset, e.windows(op), next)
 	op.NotAfter = start.Add(e.Timing.StartWithin)
 	if last := held.Until.Add(e.Timing.StartWithin); last.After(op.NotAfter) {
 		op.NotAfter = last

@@ -286,6 +286,7 @@ func TestTheNextBackupMayBeThatOfTheLastTick(t *testing.T) {
 			t.Errorf("at %s: %s, want %s", now, got, want)
 		}
 	}
+	w.now = begins
 	w.hold("contoso-eu", time.Hour)
 	if got := w.busy("contoso-eu").NextBackup; !got.Equal(begins.AddDate(0, 0, 1)) {
 		t.Errorf("what has begun begins again after a hold: %s", got)
