@@ -85,6 +85,7 @@ func Abandon(op Operation, by, reason string, now time.Time) (Operation, *Error)
 	leg.Outcome, leg.Error, leg.EndedAt = outcome, why, now
 	op.progress(Done)
 	op.Outcome, op.Error, op.EndedAt = outcome, why, now
+	op.Epoch++ // what is woken from here on is no repetition of a wake of before
 	return op, nil
 }
 
