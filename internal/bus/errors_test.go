@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -38,6 +39,11 @@ func TestErrorsAreToldApart(t *testing.T) {
 	} {
 		if kind, broken := kindOf(c.err), breaks(c.err); kind != c.kind || broken != c.breaks {
 			t.Errorf("%T %v: %q, breaks %v", c.err, c.err, kind, broken)
+		}
+	}
+	for entity, want := range map[string]string{"polls": "send to queue polls: ", Results: "send to topic results: "} {
+		if text := (&Error{Entity: entity, Kind: Missing, Err: errClosed}).Error(); !strings.HasPrefix(text, want+string(Missing)) {
+			t.Errorf("%q does not begin with %q", text, want)
 		}
 	}
 	if breaks(nil) {

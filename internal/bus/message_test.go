@@ -133,6 +133,29 @@ func TestNothingIsSentThatNoReceiverWouldTake(t *testing.T) {
 	}
 }
 
+// What is received is followed by a message that counts further: there must be room for it.
+func TestWhatIsReceivedCanBeFollowed(t *testing.T) {
+	w := wake()
+	for n, received := range map[int]bool{maxCount / 2: true, maxCount/2 + 1: false} {
+		w.Epoch, w.N, w.Try = n, n, n
+		body, err := Encode(Message{Wake: &w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Decode(body)
+		if (err == nil) != received {
+			t.Errorf("%d: %v", n, err)
+		}
+		if err != nil {
+			continue
+		}
+		m.Wake.Epoch, m.Wake.N, m.Wake.Try = n+1, n+1, n+1
+		if _, err := Encode(m); err != nil {
+			t.Errorf("after %d: %v", n, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	w := wake()
 	for _, m := range []Message{{Wake: &w}, {Tick: &dr.Tick{Plan: "nightly", At: night}}} {

@@ -89,6 +89,7 @@ func Abandon(op Operation, by, reason string, now time.Time) (Operation, *Error)
 	op.progress(Done)
 	op.Epoch++ // a wake to finish it is no repetition of an earlier one
 	op.Outcome, op.Error, op.EndedAt = outcome, why, now
+	op.Epoch++ // what is woken from here on is no repetition of a wake of before
 	return op, nil
 }
 

@@ -97,6 +97,7 @@ func (e *Engine) create(ctx context.Context, op dr.Operation, start time.Time) (
 	return op, nil
 }
 
+// firstWake is the first of the operation's epoch.
 func firstWake(op dr.Operation, lease time.Time) dr.Wake {
-	return dr.Wake{V: dr.Version, ID: op.ID, Lease: lease}
+	return dr.Wake{V: dr.Version, ID: op.ID, Epoch: op.Epoch, Lease: lease}
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -37,4 +38,39 @@ func TestAServiceWhoseRecordsCannotBeReadIsStillNamed(t *testing.T) {
 	if got := w.status(); got.Active != "contoso-eu" || got.Protected || strings.Contains(strings.Join(got.SurvivesPrimaryLoss.Reasons, "\n"), "of  ") {
 		t.Errorf("active %q, protected %v, %q", got.Active, got.Protected, got.SurvivesPrimaryLoss.Reasons)
 	}
+}
+
+// Somebody went back to an older recovery point. Once that is gone, nothing automatic takes what was undone.
+func TestWhatWasUndoneIsNotTheNewestGood(t *testing.T) {
+	w := newPair(t, false)
+	p := w.backedUp("contoso-eu")
+	w.now = w.now.Add(time.Hour)
+	w.backedUp("contoso-eu")
+	back := engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu"}, Kind: dr.KindRestore, Confirm: "contoso-eu", Point: p.ID}
+	w.ended(w.ask(back).Operation.ID, time.Hour)
+	latest := func() *dr.RecoveryPoint {
+		got, err := w.e.Recover(t.Context(), engine.RecoverRequest{Request: engine.Request{Service: "contoso-eu"}, Kind: dr.KindDrill, DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Plan.Point
+	}
+	if got := latest(); got == nil || got.ID != p.ID {
+		t.Fatalf("got %+v, want %s", got, p.ID)
+	}
+	w.aside(func() error {
+		return w.store.State.Delete(t.Context(), "recovery-points/contoso-eu/"+p.ID+".json", "")
+	})
+	if got := latest(); got != nil {
+		t.Errorf("got %s of before the restore", got.ID)
+	}
+}
+
+func TestADrillInstanceIsNotBackedUp(t *testing.T) {
+	w := newPair(t, false)
+	var invalid *engine.Invalid
+	if _, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-drill"}); !errors.As(err, &invalid) || invalid.Field != "service" {
+		t.Errorf("got %v", err)
+	}
+	w.mustHold(0)
 }

@@ -114,3 +114,26 @@ func TestAWarmSyncWhoseRolesGetLostWaits(t *testing.T) {
 		t.Errorf("restores %v", w.restores)
 	}
 }
+
+// The wake that is to finish what was abandoned is a new send: under the id of the first wake it would be dropped as its duplicate.
+func TestWhatWasAbandonedIsFinishedSoon(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op := w.backup("contoso-eu")
+	w.queue = nil
+	down := true
+	w.busDown = func() error {
+		defer func() { down = false }()
+		if down { // the event cannot be published, and the wake after it can be sent
+			return errors.New("no route to host")
+		}
+		return nil
+	}
+	if _, err := w.e.Abandon(t.Context(), op.ID, "ann", ""); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.queue) != 1 {
+		t.Fatalf("%d messages", len(w.queue))
+	}
+	w.run(time.Minute)
+	w.mustHold(1)
+}
