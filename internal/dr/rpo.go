@@ -31,6 +31,7 @@ func (w RPOWatch) Next(g Guard, now time.Time) (RPOWatch, bool) {
 	if g.Unread != "" || w.State != "" && !w.Told {
 		return w, false
 	}
+	now = now.UTC().Round(0) // as a record gives it back: what was saved is compared with what is there
 	before := w
 	if w.From.IsZero() {
 		w.From = now

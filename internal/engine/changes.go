@@ -158,6 +158,10 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	if due := p.Due(e.Timing.ChangeQuiet, e.Timing.ChangeLongest); now.Before(due) {
 		return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: now}, due) // named after now: what was due then may have been sent before
 	}
+	// A backup at work has to find at its end what was changed meanwhile, and one more is enough for all of that. The watchdog knocks again.
+	if working, err := e.workedOn(ctx, m.Name); err != nil || working {
+		return err
+	}
 	state, err := e.Store.Service(ctx, m.Name)
 	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
 		return err
@@ -189,7 +193,19 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: now}, due)
 }
 
-// remindChanges sends a message for changes whose own was lost.
+// workedOn tells whether an operation has the lock of a service. One without a record has it no more: the next one takes it over.
+func (e *Engine) workedOn(ctx context.Context, service string) (bool, error) {
+	holder, err := e.Store.Holder(ctx, service)
+	if err == nil && holder != "" {
+		_, _, err = e.Store.Operation(ctx, holder)
+	}
+	if errors.Is(err, ErrNotFound) || illegible(err) {
+		return false, nil
+	}
+	return err == nil && holder != "", err
+}
+
+// remindChanges sends a message for changes whose own was lost, or came while the service was worked on.
 func (e *Engine) remindChanges(ctx context.Context) error {
 	services, err := e.Store.Pendings(ctx)
 	errs := []error{err}

@@ -308,3 +308,27 @@ func TestAChangeThatCannotBeNotedIsNotedLater(t *testing.T) {
 	w.busDown = nil
 	w.store.Fail(nil)
 }
+
+// A backup may run for hours: what changes meanwhile marks it, and is followed up once.
+func TestChangesDuringALongBackupMarkItAndHaveOneFollowUp(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.takes = 4 * time.Hour
+	op, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"})
+	w.must(err)
+	w.run(5 * time.Minute)
+	for range 6 {
+		w.must(w.change())
+		w.run(29 * time.Minute)
+		w.now = w.now.Add(time.Minute)
+	}
+	w.takes = 5 * time.Minute
+	w.watched(4 * time.Hour)
+	p, err := w.store.Point(t.Context(), "contoso-eu", op.ID+"-s0-a1")
+	if err != nil || !p.Changed || !w.events[op.ID][0].Result().RecoveryPoints[0].Changed {
+		t.Errorf("%+v, %v", p, err)
+	}
+	ops := w.afterChanges()
+	if len(ops) != 1 || ops[0].Outcome != dr.Succeeded || ops[0].Leg().PostedAt.Before(p.EndedAt) {
+		t.Errorf("%d follow-ups: %+v", len(ops), ops)
+	}
+}

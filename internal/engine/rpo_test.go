@@ -84,3 +84,18 @@ func TestAKillDoesNotLoseOrDoubleARPOEvent(t *testing.T) {
 		}
 	}
 }
+
+// The clock of a process is not what a record gives back: it has a monotonic reading and a time zone.
+func TestABreachIsToldOnceByTheClockOfAProcessToo(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.e.Fleet.Plans[0].RPO = time.Nanosecond
+	w.e.Now = func() time.Time { return time.Now().In(time.FixedZone("CET", 3600)) }
+	for range 4 {
+		if err := w.e.Guard(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.rpo) != 1 {
+		t.Errorf("published %d times", len(w.rpo))
+	}
+}
