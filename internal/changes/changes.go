@@ -80,7 +80,7 @@ func (e event) change() (dr.Change, bool, error) {
 	what, ok := meaning(kind, d.OperationName)
 	for _, id := range []string{d.ResourceURI, e.Subject, e.Source, e.Topic} {
 		if found := instance.FindString(id); ok && found != "" {
-			return dr.Change{ResourceID: found, At: at, What: what}, true, nil
+			return dr.Change{ResourceID: found, At: at, What: named(what)}, true, nil
 		}
 	}
 	return dr.Change{}, false, nil
@@ -101,4 +101,12 @@ func meaning(kind, operation string) (what string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// named is what is reported in words that fit into a message and a reason.
+func named(what string) string {
+	if len(what) > 200 || strings.ContainsFunc(what, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return "a change of an odd name"
+	}
+	return what
 }

@@ -46,6 +46,8 @@ func TestChangesAreReadInBothSchemas(t *testing.T) {
 		"types in other cases":     {swap(ownGrid, "ApiManagement.APIUpdated", "APIMANAGEMENT.APIupdated"), []dr.Change{{ResourceID: id, At: at, What: "Microsoft.APIMANAGEMENT.APIupdated"}}},
 		"without a resource URI":   {swap(ownGrid, "resourceUri", "x"), []dr.Change{own}},
 		"data of another shape":    {swap(ownGrid, `{"resourceUri":"`+id+`/apis/echo;Rev=1"}`, `"text"`), []dr.Change{own}},
+		"a name of any length":     {swap(armGrid, "Microsoft.ApiManagement/service/policies/write", strings.Repeat("x", 300)), []dr.Change{{ResourceID: id, At: at, What: "a change of an odd name"}}},
+		"a name of two lines":      {swap(armGrid, "policies/write", "policies\\nwrite"), []dr.Change{{ResourceID: id, At: at, What: "a change of an odd name"}}},
 		"a write that failed":      {swap(armGrid, "ResourceWriteSuccess", "ResourceWriteFailure"), nil},
 		"a gateway's token":        {swap(ownGrid, "APIUpdated", "GatewayTokenNearExpiry"), nil},
 		"a circuit breaker":        {swap(ownGrid, "APIUpdated", "CircuitBreakerOpened"), nil},

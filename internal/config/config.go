@@ -128,7 +128,7 @@ func loadFor(env environment, readFile func(string) ([]byte, error), needs []Par
 		ServiceBus:  ServiceBus{ConnectionString: s.Bus, Namespace: s.BusNamespace},
 		State:       State{ConnectionString: s.State, Endpoint: strings.TrimRight(s.StateEndpoint, "/"), Container: s.StateContainer},
 		StampRegion: regionName(stamp), BusRegion: regionName(cmp.Or(s.BusRegion, stamp)), StateRegion: regionName(cmp.Or(s.StateRegion, stamp)),
-		DrillSchedule: ncrontab(s.DrillSchedule), PruneSchedule: ncrontab(s.PruneSchedule), Discover: subscriptionsOf(s.Discover), UsageContainer: s.UsageContainer, UsageTurn: span(s.UsageTurn), Direct: direct, StorageKeys: b.keys,
+		DrillSchedule: ncrontab(s.DrillSchedule), PruneSchedule: ncrontab(s.PruneSchedule), Discover: slices.Compact(slices.Sorted(slices.Values(subscriptionsOf(strings.ToLower(s.Discover))))), UsageContainer: s.UsageContainer, UsageTurn: span(s.UsageTurn), Direct: direct, StorageKeys: b.keys,
 	}
 	c.Port, _ = strconv.Atoi(s.Port)
 	if c.Auth = s.Auth; c.Auth == Entra && !strings.EqualFold(s.BuiltInAuth, "true") {

@@ -18,6 +18,9 @@ const changed = "~changes"
 // the store: a message only knocks. A nil error: it was taken in, or concerns nothing that is backed up.
 func (e *Engine) Changed(ctx context.Context, c dr.Change) error {
 	m, ok := e.fleet().at(c.ResourceID)
+	if err := e.unlearnt(); !ok && err != nil && c.Counts() {
+		return e.TickLater(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: nameOf(c.ResourceID), At: clamp(c.At, e.Now()), Change: c.What}, err)
+	}
 	if !ok || m.drilled || !c.Counts() {
 		e.Log.DebugContext(ctx, "a change that does not count", "resource", c.ResourceID, "what", c.What)
 		return nil
@@ -28,6 +31,13 @@ func (e *Engine) Changed(ctx context.Context, c dr.Change) error {
 		return e.TickLater(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: clamp(c.At, e.Now()), Change: c.What}, err)
 	}
 	return nil
+}
+
+// nameOf is the name of the instance that an ARM id is of, or of something in it.
+func nameOf(resourceID string) string {
+	_, after, _ := strings.Cut(strings.ToLower(resourceID), "/service/")
+	name, _, _ := strings.Cut(after, "/")
+	return name
 }
 
 func clamp(at, now time.Time) time.Time {
@@ -138,6 +148,9 @@ func (e *Engine) runChanges(ctx context.Context, t dr.Tick) error {
 func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	m, ok := e.fleet().member(t.Service)
 	if !ok {
+		if err := e.unlearnt(); err != nil {
+			return err
+		}
 		return e.Store.MergePending(ctx, t.Service, func(dr.Pending) (dr.Pending, bool) { return dr.Pending{}, true })
 	}
 	if t.Change != "" {

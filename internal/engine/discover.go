@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,7 @@ type Tags struct {
 const refreshEvery = time.Minute
 
 // Refresh lets what follows know the services that were found by their tag. It reads them once a minute; while they are out of reach, what was read last
-// counts, and in a new process the fleet alone.
+// counts, and in a new process the fleet alone, see unlearnt.
 func (e *Engine) Refresh(ctx context.Context) {
 	if e.Tags == nil {
 		return
@@ -44,9 +45,9 @@ func (e *Engine) Refresh(ctx context.Context) {
 	}
 	if err != nil {
 		e.Log.ErrorContext(ctx, "the services that were found by their tag cannot be read; going on with those read before", "error", err)
-		next := withFound{tried: now, fleet: e.Fleet}
+		next := withFound{tried: now, fleet: e.Fleet, unread: err}
 		if last != nil {
-			next.fleet, next.seen = last.fleet, last.seen
+			next.fleet, next.seen, next.unread = last.fleet, last.seen, last.unread
 		}
 		e.Tags.known.Store(&next)
 		return
@@ -59,6 +60,8 @@ type withFound struct {
 	tried time.Time
 	fleet Fleet
 	seen  dr.Discovery
+	// unread is why nothing was read yet; nil: something was.
+	unread error
 }
 
 func (e *Engine) take(d dr.Discovery, now time.Time) {
@@ -82,6 +85,22 @@ func (e *Engine) fleet() Fleet {
 		}
 	}
 	return e.Fleet
+}
+
+// unlearnt is why this process does not know yet what was found by its tag. Until it does, nothing may be taken for none of the fleet, or for all of it, where
+// that would leave a service out.
+func (e *Engine) unlearnt() error {
+	if e.Tags == nil {
+		return nil
+	}
+	const what = "the services that were found by their tag are not known yet"
+	switch k := e.Tags.known.Load(); {
+	case k == nil:
+		return errors.New(what)
+	case k.unread != nil:
+		return fmt.Errorf(what+": %w", k.unread)
+	}
+	return nil
 }
 
 // discover looks for tagged instances in all subscriptions. What has changed is logged once.

@@ -108,3 +108,41 @@ func TestWithoutTagsNobodyLooksForServices(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+// A new process that cannot read what was found takes nothing for left out or gone: it comes again.
+func TestWhatWasFoundIsNotForgottenByAProcessThatCannotReadIt(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.e.Tags = &engine.Tags{Subscriptions: []string{"a"}}
+	w.tag("a", map[string]string{"tagged": "nightly"})
+	w.must(w.e.Watch(t.Context()))
+	w.now = t0.Add(24 * time.Hour)
+	w.e.Tags = &engine.Tags{Subscriptions: []string{"a"}} // a new process
+	down := true
+	w.hook = func(op, key string) error {
+		if down && op == "read" && strings.HasPrefix(key, "fleet/") {
+			return errors.New("out of reach")
+		}
+		return w.call()
+	}
+	w.store.Fail(w.hook)
+	w.e.Refresh(t.Context())
+	if _, err := w.e.Retention(t.Context(), "contoso-eu"); err != nil {
+		t.Error(err) // the fleet names it itself
+	}
+	tick := dr.Tick{V: dr.Version, Plan: "nightly", At: dr.DueTick(w.e.Fleet.Plans[0].Schedule, w.now)}
+	w.must(w.e.RunTick(t.Context(), tick, ""))
+	w.must(w.e.Changed(t.Context(), dr.Change{ResourceID: "/subscriptions/a/resourceGroups/rg/providers/Microsoft.ApiManagement/service/tagged/apis/x", At: w.now, What: "w"}))
+	if last, err := w.store.LastTick(t.Context(), "nightly"); err != nil || !last.Before(tick.At) {
+		t.Errorf("the tick counts as carried out: %s, %v", last, err)
+	}
+	if len(w.queue) < 2 || w.queue[len(w.queue)-1].tick == nil || w.queue[len(w.queue)-1].tick.Change != "w" || w.queue[len(w.queue)-1].tick.Service != "tagged" {
+		t.Errorf("%+v", w.queue)
+	}
+	down = false
+	w.now = w.now.Add(time.Minute)
+	w.e.Refresh(t.Context())
+	w.run(time.Hour)
+	if !slices.ContainsFunc(w.ops(), func(op dr.Operation) bool { return op.Service == "tagged" && op.Outcome == dr.Succeeded }) {
+		t.Error("no backup")
+	}
+}

@@ -150,6 +150,9 @@ func (e *Engine) runPrune(ctx context.Context, t dr.Tick) error {
 // Prune deletes the recovery points of a service that its plan lets go. A kill in between leaves some in the state deleting, which the next pass deletes.
 func (e *Engine) Prune(ctx context.Context, service string) error {
 	ctx = trace.Annotate(ctx, trace.KeyService, service)
+	if err := e.unlearnt(); err != nil { // its plan may say more than that it has left the fleet
+		return err
+	}
 	points, err := e.Store.Points(ctx, service)
 	if err != nil {
 		return err
@@ -191,6 +194,9 @@ func (e *Engine) letGo(ctx context.Context, d dr.Decision, done []string) error 
 	}
 	err = e.Vault.Remove(ctx, p.Storage, p.ID)
 	if errors.Is(err, ErrImmutable) {
+		if blob, looked := e.Vault.Head(ctx, p.Storage, p.ID); looked != nil || !blob.Exists { // its copy alone is kept, which was written later: it stays on its way out
+			return looked
+		}
 		e.Log.InfoContext(ctx, "recovery point retained: immutable", "point", p.ID)
 		return e.Store.Reprieve(ctx, p.Service, p.ID, "immutable")
 	}

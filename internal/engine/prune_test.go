@@ -315,3 +315,24 @@ func TestARecoveryPointIsFoundByItsIDAlone(t *testing.T) {
 		}
 	}
 }
+
+// The copy is written after the blob, and may be kept longer: without its blob a point is no good one again.
+func TestAPointWhoseCopyAloneIsRetainedStaysOnItsWayOut(t *testing.T) {
+	w := pruneWorld(t, dr.Retention{Last: 1})
+	ids := w.stock(1, 2)
+	immutable := true
+	w.hook = func(op, key string) error {
+		if immutable && op == "before delete" && strings.HasSuffix(key, ids[1]+".apimdr.json") {
+			return &store.Error{Op: "delete", Blob: key, Kind: engine.ErrImmutable}
+		}
+		return nil
+	}
+	w.store.Fail(w.hook)
+	w.must(w.e.Prune(t.Context(), "contoso-eu"))
+	if p, err := w.store.Point(t.Context(), "contoso-eu", ids[1]); err != nil || p.State != dr.Deleting {
+		t.Errorf("%+v, %v", p, err)
+	}
+	immutable = false
+	w.must(w.e.Prune(t.Context(), "contoso-eu"))
+	w.keeps(ids[0])
+}

@@ -230,7 +230,7 @@ func (e *Engine) TickLater(ctx context.Context, t dr.Tick, cause error) error {
 // createAll creates what it can; what could not be found out or created is tried again with the tick, which finds the others.
 func (e *Engine) createAll(ctx context.Context, j job, tick time.Time, traceparent string) error {
 	turns, err := j.work(ctx, Request{Traceparent: traceparent}, tick, e.Now())
-	return errors.Join(err, each(turns, func(t turn) error {
+	return errors.Join(e.unlearnt(), err, each(turns, func(t turn) error {
 		if _, err := e.createOnce(ctx, t.Operation, t.start); err != nil {
 			return fmt.Errorf("service %s: %w", t.Service, err)
 		}
