@@ -334,8 +334,9 @@ func locked(r *run, op operation) bool { return len(r.blobs("locks/"+op.Service)
 // held keeps a request waiting until the handler is dead.
 func held(f arm.Fault) func(*run, string) {
 	return func(r *run, target string) {
-		f.Service, f.Hold = target, r.over
-		r.stack.ARM.Inject(f)
+		own := f // the runs are parallel
+		own.Service, own.Hold = target, r.over
+		r.stack.ARM.Inject(own)
 	}
 }
 
