@@ -74,26 +74,42 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 		e.Log.InfoContext(ctx, "a change was made while the service was restored: it does not count", "what", c.What, "at", c.At, "restore", restore)
 		return nil
 	}
-	newest := state.NewestGood
-	own := newest.ID != "" && newest.Service == "" && newest.AsOf.IsZero()
-	if own && c.At.Before(newest.CreatedAt.Add(-dr.ReportSkew)) {
+	if own, ok := ownNewest(state); ok && c.At.Before(own.CreatedAt.Add(-dr.ReportSkew)) {
 		return nil // that backup has it
 	}
 	if err := e.Store.MergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
 		return err
 	}
-	if own { // after the note: either this sees the backup's end, or the backup's end sees the note
-		p, err := e.Store.Point(ctx, m.Name, newest.ID)
-		if err == nil && !c.At.After(p.EndedAt) {
-			err = e.Store.MarkChanged(ctx, m.Name, p.ID)
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
-			return err
-		}
+	if err := e.markNewest(ctx, m.Name, c); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+		return err
 	}
 	// One message for all changes within a minute: duplicate detection drops the others.
 	minute := now.Truncate(min(time.Minute, e.Timing.ChangeQuiet))
 	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: minute}, now.Add(e.Timing.ChangeQuiet))
+}
+
+// markNewest notes a change in the newest good backup of a service, if it was made meanwhile. What is remembered is read after the change was noted: either
+// this sees the backup's end, or the backup's end sees the note (settleChanges).
+func (e *Engine) markNewest(ctx context.Context, service string, c dr.Change) error {
+	state, err := e.Store.Service(ctx, service)
+	if err != nil {
+		return err
+	}
+	own, ok := ownNewest(state)
+	if !ok {
+		return nil
+	}
+	p, err := e.Store.Point(ctx, service, own.ID)
+	if err == nil && !c.At.After(p.EndedAt) {
+		err = e.Store.MarkChanged(ctx, service, p.ID)
+	}
+	return err
+}
+
+// ownNewest is the newest good backup of the service itself; false: there is none, or it was restored from another one since.
+func ownNewest(s dr.ServiceState) (dr.PointRef, bool) {
+	n := s.NewestGood
+	return n, n.ID != "" && n.Service == "" && n.AsOf.IsZero()
 }
 
 // backedUp tells whether an instance is backed up by itself: it is a service, or has become the active instance of a pair.
@@ -179,7 +195,7 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
 		return err
 	}
-	if n := state.NewestGood; n.ID != "" && n.Service == "" && n.AsOf.IsZero() && p.Covered(n.CreatedAt).FirstAt.IsZero() {
+	if n, ok := ownNewest(state); ok && p.Covered(n.CreatedAt).FirstAt.IsZero() {
 		e.Log.InfoContext(ctx, "the changes are in a backup already", "point", n.ID)
 		return e.Store.MergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.Covered(n.CreatedAt), true })
 	}

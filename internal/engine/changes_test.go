@@ -137,7 +137,7 @@ func TestAChangeThatABackupHasIsDropped(t *testing.T) {
 
 // Whether the change is reported while the backup runs, just before its end is remembered, or long after: the point says so and a follow-up is taken.
 func TestAChangeDuringABackupMarksItAndIsFollowedUp(t *testing.T) {
-	for _, when := range []string{"during", "between", "after"} {
+	for _, when := range []string{"during", "between", "within", "after"} {
 		w := newWorld(t, "contoso-eu")
 		op, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"})
 		w.must(err)
@@ -156,6 +156,18 @@ func TestAChangeDuringABackupMarksItAndIsFollowedUp(t *testing.T) {
 				}
 				return nil
 			}
+		}
+		if when == "within" { // all of the backup's end comes after what is remembered was read, and before the note
+			once := true
+			w.hook = func(op, key string) error {
+				if once && op == "before create" && strings.HasPrefix(key, "changes/") {
+					once = false
+					w.run(20 * time.Minute)
+				}
+				return nil
+			}
+			w.store.Fail(w.hook)
+			report()
 		}
 		w.run(20 * time.Minute)
 		if when == "after" {
