@@ -11,6 +11,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
+	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
 )
 
@@ -94,9 +95,13 @@ func TestABackupFollowsChanges(t *testing.T) {
 	}
 
 	// A change inside a backup: its point says so, and one follow-up is taken.
+	noted := make(chan struct{}) // it does not end before
+	stack.ARM.Inject(arm.Fault{Verb: arm.Poll, Service: "changed", Hold: noted})
 	first := startBackup(t, "changed")
 	enters(t, first.ID, "running")
 	send(event(written, "Microsoft.ApiManagement/service/policies/write", id+"/policies/policy"))
+	waitFor(t, "the change is noted", func() bool { return blobExists(t, stack.State, devstack.StateContainer, "changes/changed") })
+	close(noted)
 	first = ended(t, first.ID)
 	waitFor(t, "the change is followed up", func() bool { return len(after()) > 1 })
 	follow := ended(t, after()[1])
