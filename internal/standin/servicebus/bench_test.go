@@ -53,7 +53,11 @@ func serveUntilEOF() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(server.Requests(), active, dead)
+	requests := 0
+	for _, n := range server.Requests() {
+		requests += n
+	}
+	fmt.Println(requests, active, dead)
 	if err := server.Close(); err != nil {
 		return err
 	}
