@@ -18,7 +18,7 @@ var (
 	ErrDeleting   = errors.New("the recovery point is being deleted")
 	ErrInUse      = errors.New("the recovery point is in use")
 	ErrNoPoint    = errors.New("no such recovery point")
-	ErrImmutable  = errors.New("the container's immutability policy keeps the blob")
+	ErrImmutable  = errors.New("an immutability policy, or a legal hold, keeps the blob")
 	ErrCursor     = errors.New("the listing cannot be continued from there: begin it again")
 )
 

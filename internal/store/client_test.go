@@ -264,3 +264,12 @@ func TestConnectionStringsAndEndpointsThatCouldLeakAreRefusedWithoutRepeatingThe
 		}
 	}
 }
+
+func TestWhatStorageKeepsByPolicyOrLegalHoldIsImmutable(t *testing.T) {
+	for code, immutable := range map[string]bool{"BlobImmutableDueToPolicy": true, "BlobImmutableDueToLegalHold": true, "LeaseIdMissing": false, "SnapshotsPresent": false} {
+		_, vault := over(t, func(r *http.Request) (*http.Response, error) { return answer(r, http.StatusConflict, code, ""), nil })
+		if err := vault.Remove(t.Context(), storage, id+"-s0-a1"); err == nil || errors.Is(err, engine.ErrImmutable) != immutable {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}

@@ -50,6 +50,9 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
+// immutableByHold is a code that azblob has no name for (Azure docs, "Blob service error codes").
+const immutableByHold bloberror.Code = "BlobImmutableDueToLegalHold"
+
 // failed wraps an error of azblob. The code decides and not the status: a 404 may mean the container and a 409 may mean anything.
 func failed(op, blob string, err error) error {
 	e := &Error{Op: op, Blob: blob, Err: err}
@@ -60,7 +63,7 @@ func failed(op, blob string, err error) error {
 		e.Kind = ErrNoContainer
 	case bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet):
 		e.Kind = ErrCondition
-	case bloberror.HasCode(err, bloberror.BlobImmutableDueToPolicy):
+	case bloberror.HasCode(err, bloberror.BlobImmutableDueToPolicy, immutableByHold):
 		e.Kind = engine.ErrImmutable
 	}
 	return e
