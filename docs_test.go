@@ -79,16 +79,28 @@ func TestTheRunbookHasEveryCheckAndCode(t *testing.T) {
 // elsewhere are codes that no operation ends with: they answer a re-arm, or are a reason inside another's message or a note.
 var elsewhere = []string{"NotInPair", "NoRecoveryPoint", "UnknownService", "UntrustedLocation", "OutOfReach", "NoList", "InvalidBody"}
 
-// rows are the cells of the tables in a section of the runbook, by the code in their first cell.
-func rows(t *testing.T, section string) map[string][]string {
+// rows are those of a section of the runbook.
+func rows(t *testing.T, title string) map[string][]string {
 	t.Helper()
-	_, text, found := strings.Cut(string(read(t, "docs/runbook.md")), "\n## "+section+"\n")
+	return table(t, "docs/runbook.md", title)
+}
+
+// section is what stands under a heading of the second level.
+func section(t *testing.T, file, title string) string {
+	t.Helper()
+	_, text, found := strings.Cut(string(read(t, file)), "\n## "+title+"\n")
 	if !found {
-		t.Fatalf("docs/runbook.md has no section %q", section)
+		t.Fatalf("%s has no section %q", file, title)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
+	return text
+}
+
+// table is the cells of the tables in a section, by the name in code in their first cell.
+func table(t *testing.T, file, title string) map[string][]string {
+	t.Helper()
 	table := map[string][]string{}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(section(t, file, title)) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
 		for i := range cells {
 			cells[i] = strings.Trim(cells[i], " |")

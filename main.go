@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -83,6 +84,6 @@ func tellSurvival(ctx context.Context, c config.Config, log *slog.Logger) {
 		if found.Survives == dr.Not {
 			level = slog.LevelWarn
 		}
-		log.Log(ctx, level, "survivesPrimaryLoss", "service", s.Name, "survives", found.Survives, "reasons", found.Reasons)
+		log.Log(ctx, level, "survivesPrimaryLoss", "service", s.Name, "survives", found.Survives, "reasons", slices.Concat([]string{}, found.Reasons))
 	}
 }
