@@ -44,6 +44,12 @@ func (r *recorder) Status(context.Context) (engine.Status, error) {
 	return engine.Status{Services: []dr.Posture{{}}}, r.note("status")
 }
 
+func (r *recorder) InFlight(_ context.Context, limit int) ([]engine.UnderWay, int, error) {
+	return r.underWay, 7, r.note(fmt.Sprintf("in flight, %d at most", limit))
+}
+
+func (r *recorder) Usual(context.Context, dr.Operation) float64 { return r.usual }
+
 func (r *recorder) Retention(_ context.Context, service string) ([]dr.Decision, error) {
 	points, err := r.RecoveryPoints(context.Background(), service)
 	var list []dr.Decision
@@ -223,6 +229,20 @@ func TestTheStatusIsTheEngines(t *testing.T) {
 	}
 	if w := (&recorder{err: errors.New("no route to host")}).get("/api/status"); !isProblem(w, 503) {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestTheStatusTellsWhatIsInFlight(t *testing.T) {
+	at := time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC)
+	running := dr.Operation{ID: "older", Kind: dr.KindBackup, Service: "contoso-eu", Phase: dr.Running, CreatedAt: at, Legs: []dr.Leg{{Verb: dr.VerbBackup, PostedAt: at.Add(time.Minute)}}}
+	waiting := dr.Operation{ID: "newer", Kind: dr.KindDrill, Service: "contoso-drill", Phase: dr.Queued, Waiting: "the lock", CreatedAt: at.Add(time.Hour), Legs: []dr.Leg{{Verb: dr.VerbRestore}}}
+	m := members(t, (&recorder{underWay: []engine.UnderWay{{Operation: waiting}, {Operation: running, UsualSeconds: 1500}}}).get("/api/status"))
+	want := []any{
+		map[string]any{"id": "older", "kind": "backup", "service": "contoso-eu", "phase": "running", "verb": "backup", "createdAt": "2026-01-05T03:00:00Z", "startedAt": "2026-01-05T03:01:00Z", "usualSeconds": 1500.},
+		map[string]any{"id": "newer", "kind": "drill", "service": "contoso-drill", "phase": "queued", "waiting": "the lock", "verb": "restore", "createdAt": "2026-01-05T04:00:00Z"},
+	}
+	if diff := cmp.Diff(want, m["inFlight"]); diff != "" || m["notShown"] != 7. {
+		t.Errorf("not shown %v, %s", m["notShown"], diff)
 	}
 }
 

@@ -3,8 +3,12 @@ package handlers
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"apim-dr/internal/customhandler"
+	"apim-dr/internal/dr"
+	"apim-dr/internal/engine"
 )
 
 // getStatus answers with what a person wants to know before anything happens: what each service could be recovered to, and where. With
@@ -27,5 +31,40 @@ func (a *App) getStatus(w http.ResponseWriter, r *http.Request) {
 		writeMetrics(w, status)
 		return
 	}
-	writeJSON(w, http.StatusOK, status)
+	view := statusView{At: a.Now(), Status: status, InFlight: []underWay{}}
+	ops, notShown, err := a.Engine.InFlight(r.Context(), maxListLimit)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	slices.SortFunc(ops, func(a, b engine.UnderWay) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	view.NotShown = notShown
+	for _, op := range ops {
+		u := underWay{ID: op.ID, Kind: op.Kind, Service: op.Service, Phase: op.Phase, Waiting: op.Waiting, CreatedAt: op.CreatedAt, UsualSeconds: op.UsualSeconds}
+		if leg := op.AtWork(); leg != nil {
+			u.Verb, u.StartedAt = leg.Verb, leg.PostedAt
+		}
+		view.InFlight = append(view.InFlight, u)
+	}
+	writeJSON(w, http.StatusOK, view)
+}
+
+// statusView is what a status page shows in one answer: the key of this one function is enough for it.
+type statusView struct {
+	At time.Time `json:"at"`
+	engine.Status
+	InFlight []underWay `json:"inFlight"` // the oldest first, 200 at most
+	NotShown int        `json:"notShown,omitempty"`
+}
+
+type underWay struct {
+	ID           string    `json:"id"`
+	Kind         dr.Kind   `json:"kind"`
+	Service      string    `json:"service"` // the instance that it works on
+	Phase        dr.Phase  `json:"phase"`
+	Waiting      string    `json:"waiting,omitempty"`
+	Verb         dr.Verb   `json:"verb,omitempty"` // of the leg at work
+	CreatedAt    time.Time `json:"createdAt"`
+	StartedAt    time.Time `json:"startedAt,omitzero"`     // when ARM accepted the leg at work
+	UsualSeconds float64   `json:"usualSeconds,omitempty"` // what it usually takes on that instance
 }

@@ -31,8 +31,10 @@ type recorder struct {
 	recovery engine.Recovery
 	asked    engine.RecoverRequest // the last one; of a backup its Request alone
 	points   []dr.RecoveryPoint
-	next     string       // page of the list
-	hold     dr.Hold      // in force
+	next     string  // page of the list
+	hold     dr.Hold // in force
+	underWay []engine.UnderWay
+	usual    float64      // seconds
 	log      bytes.Buffer // of an app behind built-in authentication
 }
 

@@ -1,8 +1,6 @@
 package handlers
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,7 +25,9 @@ func (a *App) getOperation(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hint(w, op)
-	writeJSON(w, http.StatusOK, viewOf(op))
+	v := viewOf(op)
+	v.UsualSeconds = a.Engine.Usual(r.Context(), op)
+	writeJSON(w, http.StatusOK, v)
 }
 
 const (
@@ -80,22 +80,26 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 	if wrong.answer(w, r, customhandler.Problem{Title: queryIsWrong, Detail: correct}) {
 		return
 	}
-	var ops []dr.Operation
+	list := operationList{Operations: []operationView{}}
+	var ops []engine.UnderWay
 	var next string
-	var notShown int
 	if inFlight == "true" {
-		ops, notShown, err = a.inFlight(r.Context(), limit)
+		ops, list.NotShown, err = a.Engine.InFlight(r.Context(), limit)
 	} else {
-		ops, next, err = a.Records.ListOperations(r.Context(), day.Format("20060102"), after, limit)
+		var ofDay []dr.Operation
+		ofDay, next, err = a.Records.ListOperations(r.Context(), day.Format("20060102"), after, limit)
+		for _, op := range ofDay {
+			ops = append(ops, engine.UnderWay{Operation: op})
+		}
 	}
 	if err != nil {
 		a.refuse(w, r, err)
 		return
 	}
-	slices.SortFunc(ops, func(a, b dr.Operation) int { return b.CreatedAt.Compare(a.CreatedAt) })
-	list := operationList{Operations: []operationView{}, NotShown: notShown}
+	slices.SortFunc(ops, func(a, b engine.UnderWay) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	for _, op := range ops {
-		v := viewOf(op)
+		v := viewOf(op.Operation)
+		v.UsualSeconds = op.UsualSeconds
 		if v.Recovery != nil {
 			v.Recovery.Plan = nil
 		}
@@ -110,23 +114,4 @@ func (a *App) listOperations(w http.ResponseWriter, r *http.Request) {
 		list.NextLink = "/api/operations?" + q.Encode()
 	}
 	writeJSON(w, http.StatusOK, list)
-}
-
-func (a *App) inFlight(ctx context.Context, limit int) (ops []dr.Operation, notShown int, err error) {
-	markers, err := a.Records.Markers(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	shown := min(limit, len(markers))
-	for _, m := range markers[:shown] {
-		op, _, err := a.Records.Operation(ctx, m.Wake.ID)
-		switch {
-		case err == nil:
-			ops = append(ops, op)
-		case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrUnreadable), errors.Is(err, engine.ErrNewer):
-		default:
-			return nil, 0, err
-		}
-	}
-	return ops, len(markers) - shown, nil
 }

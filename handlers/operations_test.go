@@ -20,22 +20,12 @@ import (
 // shelf is a store with pages of operations and with markers.
 type shelf struct {
 	*recorder
-	pages   map[string][]dr.Operation // by where they begin
-	next    map[string]string         // page that follows
-	markers []engine.Marker
-	broken  map[string]error // by id
+	pages map[string][]dr.Operation // by where they begin
+	next  map[string]string         // page that follows
 }
 
 func (s *shelf) ListOperations(_ context.Context, day, after string, limit int) ([]dr.Operation, string, error) {
 	return slices.Clone(s.pages[after]), s.next[after], s.note(fmt.Sprintf("list %s after %q limit %d", day, after, limit))
-}
-
-func (s *shelf) Markers(context.Context) ([]engine.Marker, error) {
-	return s.markers, s.note("markers")
-}
-
-func (s *shelf) Operation(_ context.Context, id string) (dr.Operation, string, error) {
-	return dr.Operation{ID: id}, "", s.broken[id]
 }
 
 func (s *shelf) get(target string) *httptest.ResponseRecorder {
@@ -86,20 +76,21 @@ func TestOperationsOfADayComeAPageAtATimeTheNewestFirst(t *testing.T) {
 	}
 }
 
-func TestOfOperationsInFlightThoseThatCanBeReadAreListed(t *testing.T) {
-	s := &shelf{recorder: &recorder{}, broken: map[string]error{"op-1": engine.ErrNotFound, "op-2": engine.ErrUnreadable, "op-3": engine.ErrNewer}}
-	for i := range maxListLimit + 7 {
-		s.markers = append(s.markers, engine.Marker{Wake: dr.Wake{ID: fmt.Sprint("op-", i)}})
-	}
-	if ids, m := listed(t, s, "/api/operations?inFlight=true"); len(ids) != maxListLimit-3 || ids[0] != "op-0" || ids[1] != "op-4" || m["notShown"] != 7. {
-		t.Errorf("%d, %q…, not shown %v", len(ids), ids[:2], m["notShown"])
-	}
-	if ids, m := listed(t, s, "/api/operations?inFlight=true&limit=5"); !slices.Equal(ids, []string{"op-0", "op-4"}) || m["notShown"] != maxListLimit+2. {
+func TestWhatIsInFlightIsListedTheNewestFirstWithWhatItUsuallyTakes(t *testing.T) {
+	at := time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC)
+	older := dr.Operation{ID: "older", CreatedAt: at, Phase: dr.Running, Legs: []dr.Leg{{Verb: dr.VerbBackup, PostedAt: at.Add(time.Minute)}}}
+	r := &recorder{underWay: []engine.UnderWay{{Operation: older, UsualSeconds: 1500}, {Operation: dr.Operation{ID: "newer", CreatedAt: at.Add(time.Hour)}}}}
+	s := &shelf{recorder: r}
+	ids, m := listed(t, s, "/api/operations?inFlight=true")
+	if !slices.Equal(ids, []string{"newer", "older"}) || m["notShown"] != 7. {
 		t.Errorf("%q, not shown %v", ids, m["notShown"])
 	}
-	s.broken["op-5"] = errors.New("no route to host")
-	if w := s.get("/api/operations?inFlight=true"); !isProblem(w, 503) {
-		t.Errorf("%d %s", w.Code, w.Body)
+	if op := m["operations"].([]any)[1].(map[string]any); op["usualSeconds"] != 1500. || op["startedAt"] != "2026-01-05T03:01:00Z" {
+		t.Errorf("%v", op)
+	}
+	listed(t, s, "/api/operations?inFlight=true&limit=5")
+	if want := []string{"in flight, 200 at most", "in flight, 5 at most"}; !slices.Equal(r.calls, want) {
+		t.Errorf("%q", r.calls)
 	}
 	if s.err = errors.New("no route to host"); !isProblem(s.get("/api/operations?inFlight=true"), 503) || !isProblem(s.get("/api/operations"), 503) {
 		t.Error("an outage passes for an empty list")

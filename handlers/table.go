@@ -26,6 +26,8 @@ type Engine interface {
 	Release(ctx context.Context, service, by, reason string) (dr.Held, error)
 	Busy(ctx context.Context, service string) (engine.Busy, error)
 	Status(ctx context.Context) (engine.Status, error)
+	InFlight(ctx context.Context, limit int) (list []engine.UnderWay, notShown int, err error)
+	Usual(ctx context.Context, op dr.Operation) float64
 	RecoveryPoints(ctx context.Context, service string) ([]dr.RecoveryPoint, error)
 	RecoveryPoint(ctx context.Context, id string) (dr.RecoveryPoint, error)
 	Retention(ctx context.Context, service string) ([]dr.Decision, error)
@@ -51,8 +53,6 @@ type Records interface {
 	Operation(ctx context.Context, id string) (dr.Operation, string, error)
 	// ListOperations returns up to limit records of a day (yyyymmdd) and where to go on; "" at the end.
 	ListOperations(ctx context.Context, day, after string, limit int) ([]dr.Operation, string, error)
-	// Markers lists the operations in flight.
-	Markers(ctx context.Context) ([]engine.Marker, error)
 	// Quarantine keeps content that cannot be read.
 	Quarantine(ctx context.Context, content []byte, reason string) error
 }

@@ -37,8 +37,11 @@ type operationView struct {
 	CreatedAt   time.Time  `json:"createdAt"`
 	NotAfter    time.Time  `json:"notAfter"`
 	EndedAt     time.Time  `json:"endedAt,omitzero"`
-	Legs        []legView  `json:"legs"`
-	Evidence    []dr.Note  `json:"evidence,omitempty"`
+	// In flight: when the leg at work was accepted by ARM, and what it usually takes on that instance (absent: none has succeeded yet).
+	StartedAt    time.Time `json:"startedAt,omitzero"`
+	UsualSeconds float64   `json:"usualSeconds,omitempty"`
+	Legs         []legView `json:"legs"`
+	Evidence     []dr.Note `json:"evidence,omitempty"`
 
 	Recovery *recoveryView `json:"recovery,omitempty"` // of what restores
 }
@@ -74,6 +77,9 @@ func viewOf(op dr.Operation) operationView {
 		ID: op.ID, Kind: op.Kind, Service: op.Service, Plan: op.Plan, Trigger: op.Trigger, RequestedBy: op.RequestedBy, Reason: op.Reason, Ticket: op.Ticket,
 		Traceparent: op.Traceparent, Phase: op.Phase, Waiting: op.Waiting, Outcome: op.Outcome, Error: op.Error,
 		CreatedAt: op.CreatedAt, NotAfter: op.NotAfter, EndedAt: op.EndedAt, Evidence: op.Evidence,
+	}
+	if leg := op.AtWork(); leg != nil {
+		v.StartedAt = leg.PostedAt
 	}
 	for _, l := range op.Legs {
 		v.Legs = append(v.Legs, legView{

@@ -203,6 +203,14 @@ type Operation struct {
 // Leg is the leg at work; of an operation that is done, the last one tried.
 func (op *Operation) Leg() *Leg { return &op.Legs[op.Step] }
 
+// AtWork is the leg that an operation in flight is at; nil: it has ended.
+func (op *Operation) AtWork() *Leg {
+	if op.Phase == Done || op.Step >= len(op.Legs) {
+		return nil
+	}
+	return op.Leg()
+}
+
 // clone copies what Step may write, so that two steps from one record share no memory.
 func (op Operation) clone() Operation {
 	op.Legs = slices.Clone(op.Legs)

@@ -55,6 +55,12 @@ type Posture struct {
 	ProofAgeSeconds float64 `json:"proofAgeSeconds,omitempty"`
 	Proven          bool    `json:"proven"`
 	Unproven        string  `json:"unproven,omitempty"` // why not
+
+	ExpiresAt  time.Time    `json:"expiresAt,omitzero"`   // when the newest good recovery point does
+	NotCovered []string     `json:"notCovered,omitempty"` // what a restore of it leaves to be done by hand
+	Days       []BackupDay  `json:"days,omitempty"`       // how the backups of the active instance ended, of the last 30 days
+	Usual      Usual        `json:"usual,omitzero"`       // of the active instance
+	Drills     []DrillEnded `json:"drills,omitempty"`     // the last ones of its recovery points
 }
 
 // Assess judges a service at a time.
@@ -68,6 +74,14 @@ func Assess(g Guard, now time.Time) Posture {
 		Service: g.Service.Name, ResourceID: g.Service.ResourceID, Plan: g.Plan, NewestGood: s.NewestGood, RPOSeconds: g.RPO.Seconds(),
 		LastEnded: s.LastOutcome, Active: g.Active.Name, Pairs: g.Pairs, Holds: g.Holds, LastRestore: s.LastRestore,
 		SurvivesPrimaryLoss: Survives(g.Active.Name, region, g.Places), LastDrill: g.Owner.LastDrill, Proof: g.Owner.Proof,
+	}
+	p.Days, p.Usual = since(s.history().Days, now), s.Usual()
+	owner := g.Owner.history()
+	if p.Drills = owner.Drills; s.NewestGood.ID != "" {
+		p.ExpiresAt = s.NewestGood.CreatedAt.Add(BackupLife)
+		if owner.ByHand.Point == s.NewestGood.ID {
+			p.NotCovered = owner.ByHand.List
+		}
 	}
 	p.Colocated = p.SurvivesPrimaryLoss.Survives == Not && !g.Active.Is(g.Service.Name)
 	if g.Unread != "" {

@@ -107,6 +107,7 @@ type ServiceState struct {
 	Region      string      `json:"region,omitempty"`     // as ARM last showed it
 	Hold        Hold        `json:"hold,omitzero"`
 	RPO         RPOWatch    `json:"rpo,omitzero"` // of a service of the fleet
+	History     *History    `json:"history,omitempty"`
 }
 
 // PointRef names a recovery point and its age.
@@ -176,6 +177,7 @@ func (s ServiceState) After(op Operation, service string) (ServiceState, bool) {
 	if op.Kind == KindDrill {
 		s.drilled(op, ended)
 	}
+	s.recall(op)
 	return s, s != before
 }
 
@@ -185,6 +187,9 @@ func (s ServiceState) Offer(p RecoveryPoint) (ServiceState, bool) {
 	s.V, s.Service = Version, p.Service
 	if p.State == Good && !p.Safety {
 		s.offer(PointRef{ID: p.ID, CreatedAt: p.CreatedAt})
+	}
+	if h := s.history(); h.left(p) {
+		s.History = &h
 	}
 	return s, s != before
 }
@@ -253,13 +258,26 @@ func (leg *Leg) begun() time.Time {
 // drilled takes in a drill of the service's backups. What is proven is the instance that the recovery point was taken of: another one may have been
 // restored from it, and be the active one now.
 func (s *ServiceState) drilled(op Operation, ended LastEnded) {
-	b := op.Recovery.Bound
-	own := b != nil && strings.EqualFold(b.Service, s.Service)
-	if (own || op.Source() == s.Service) && op.EndedAt.After(s.LastDrill.EndedAt) {
+	if s.owns(op) && op.EndedAt.After(s.LastDrill.EndedAt) {
 		s.LastDrill = ended
 	}
-	if leg := op.restored(); own && op.Outcome == Succeeded && leg != nil && op.EndedAt.After(s.Proof.At) {
-		s.Proof = Proof{Operation: op.ID, At: op.EndedAt, Point: b.ID, PointCreatedAt: b.CreatedAt,
-			RecoverySeconds: op.EndedAt.Sub(leg.begun()).Round(time.Millisecond).Seconds()}
+	b := op.Recovery.Bound
+	if seconds, ok := drillSeconds(op); ok && strings.EqualFold(b.Service, s.Service) && op.EndedAt.After(s.Proof.At) {
+		s.Proof = Proof{Operation: op.ID, At: op.EndedAt, Point: b.ID, PointCreatedAt: b.CreatedAt, RecoverySeconds: seconds}
 	}
+}
+
+// owns tells whether a drill is one of the service's recovery points.
+func (s *ServiceState) owns(drill Operation) bool {
+	b := drill.Recovery.Bound
+	return b != nil && strings.EqualFold(b.Service, s.Service) || drill.Source() == s.Service
+}
+
+// drillSeconds is what a drill that succeeded took from its POST to the verified instance; false of any other.
+func drillSeconds(op Operation) (float64, bool) {
+	leg := op.restored()
+	if leg == nil || op.Outcome != Succeeded || op.Recovery.Bound == nil {
+		return 0, false
+	}
+	return op.EndedAt.Sub(leg.begun()).Round(time.Millisecond).Seconds(), true
 }
