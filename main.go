@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -84,6 +83,6 @@ func tellSurvival(ctx context.Context, c config.Config, log *slog.Logger) {
 		if found.Survives == dr.Not {
 			level = slog.LevelWarn
 		}
-		log.Log(ctx, level, "survivesPrimaryLoss", "service", s.Name, "survives", found.Survives, "reasons", slices.Concat([]string{}, found.Reasons))
+		log.Log(ctx, level, "survivesPrimaryLoss", "service", s.Name, "survives", found.Survives, "reasons", append([]string{}, found.Reasons...))
 	}
 }
