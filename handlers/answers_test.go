@@ -232,6 +232,15 @@ func TestTheStatusIsTheEngines(t *testing.T) {
 	}
 }
 
+func TestARepeatedCallForABackupThatHasEndedIsAnsweredWithIt(t *testing.T) {
+	ended := dr.Operation{ID: "20260105-backup-0123456789abcdef0123", Kind: dr.KindBackup, Phase: dr.Done, Outcome: dr.Succeeded}
+	r := &recorder{recovery: engine.Recovery{Operation: ended}}
+	w := r.post("/api/backups", `{"service":"contoso-eu"}`, "Idempotency-Key", "nightly-1")
+	if m := members(t, w); w.Code != http.StatusOK || m["outcome"] != "succeeded" || w.Header().Get("Retry-After") != "" || !strings.HasSuffix(w.Header().Get("Location"), ended.ID) {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+}
+
 func TestTheStatusTellsWhatIsInFlight(t *testing.T) {
 	at := time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC)
 	running := dr.Operation{ID: "older", Kind: dr.KindBackup, Service: "contoso-eu", Phase: dr.Running, CreatedAt: at, Legs: []dr.Leg{{Verb: dr.VerbBackup, PostedAt: at.Add(time.Minute)}}}

@@ -76,7 +76,7 @@ func (r *recorder) with(method, target, body string, header []string) *httptest.
 		}
 	}
 	w := httptest.NewRecorder()
-	router.ServeHTTP(w, req)
+	serve(router, w, req)
 	return w
 }
 
@@ -127,7 +127,7 @@ func FuzzCall(f *testing.F) {
 		router := customhandler.NewRouter(customhandler.Options{Log: app(r).Log})
 		app(r).Register(router)
 		w := httptest.NewRecorder()
-		router.ServeHTTP(w, req)
+		serve(router, w, req)
 		if w.Code >= 500 {
 			t.Fatalf("%s %q %q: %d %s", method, target, body, w.Code, w.Body)
 		}

@@ -46,7 +46,7 @@ func behind(r *recorder, method, target, body, header string) *httptest.Response
 		req.Header.Set(principal.Header, header)
 	}
 	w := httptest.NewRecorder()
-	router.ServeHTTP(w, req)
+	serve(router, w, req)
 	return w
 }
 
@@ -119,7 +119,7 @@ func TestATickHandsItsTraceOn(t *testing.T) {
 	req := httptest.NewRequest(http.MethodPost, "/RunOperation", strings.NewReader(`{"Data":{"msg":"`+tick+`"}}`))
 	req.Header.Set("Traceparent", traceparent)
 	w := httptest.NewRecorder()
-	router.ServeHTTP(w, req)
+	serve(router, w, req)
 	if w.Code != 200 || e.trace != traceparent {
 		t.Errorf("%d %s, trace %q", w.Code, w.Body, e.trace)
 	}

@@ -99,6 +99,7 @@ func (a *App) Table() []Function {
 		{Name: "GetStatus", Pattern: "GET /api/status", Role: principal.Reader, Query: []string{"format"}, HTTP: a.getStatus},
 		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, Query: []string{"service", "prune"}, HTTP: a.listRecoveryPoints},
 		{Name: "GetNotCovered", Pattern: "GET /api/recovery-points/{id}/not-covered", Role: principal.Reader, HTTP: a.getNotCovered},
+		{Name: "GetOpenAPI", Pattern: "GET /api/openapi.json", Role: principal.Reader, HTTP: a.getOpenAPI},
 		{Name: "RunOperation", Message: a.runOperation},
 		{Name: "PollOperation", Message: a.pollOperation},
 		{Name: "Watchdog", Timer: a.watchdog},
