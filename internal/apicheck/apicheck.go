@@ -107,8 +107,12 @@ func closed(schema any) {
 		if _, named := s["properties"]; named && s["additionalProperties"] == nil {
 			s["additionalProperties"] = false
 		}
-		for _, part := range s {
-			closed(part)
+		for keyword, part := range s {
+			switch keyword {
+			case "if", "then", "else", "not": // of an object that is described beside them
+			default:
+				closed(part)
+			}
 		}
 	case []any:
 		for _, part := range s {

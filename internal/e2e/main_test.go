@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -77,6 +79,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "--- FAIL: openapi.json:", wrong)
 		code = 1
 	}
+	if err := events(); err != nil {
+		fmt.Fprintln(os.Stderr, "--- FAIL: docs/events:", err)
+		code = 1
+	}
 	if code == 0 && flag.Lookup("test.run").Value.String() == "" { // all tests ran
 		code = max(rights(), documented())
 	}
@@ -103,6 +109,22 @@ func rights() (code int) {
 		code = 1
 	}
 	return code
+}
+
+// events holds every event that the tests made the app send against the schemas of docs/events.
+func events() error {
+	schemas, err := apicheck.NewEvents("../../docs/events")
+	if err != nil {
+		return err
+	}
+	var wrong []error
+	for _, s := range stack.Bus.Sent("results") {
+		if !bytes.Contains(s.Body, []byte(`"apimdr.`)) { // a test's own
+			continue
+		}
+		wrong = append(wrong, schemas.Check(s.Body))
+	}
+	return errors.Join(wrong...)
 }
 
 // logLines keeps what the handler wrote.
