@@ -167,10 +167,10 @@ func (tab *Tab) Fill(selector, text string) {
 	run(tab, chromedp.Steps(chromedp.Clear(chromedp.CSS(selector)), chromedp.SendKeys(chromedp.CSS(selector), text)))
 }
 
-// Text is what a person can read of an element, "" if there is none.
+// Text is what a person can read of an element, "" if there is none or it is not shown.
 func (tab *Tab) Text(selector string) string {
 	tab.t.Helper()
-	return Eval[string](tab, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
+	return Eval[string](tab, fmt.Sprintf("((e) => e?.checkVisibility() ? e.innerText : '')(document.querySelector(%q))", selector))
 }
 
 // Wait waits until an expression is true. The page's policy forbids what chromedp would poll with.

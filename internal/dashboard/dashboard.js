@@ -191,7 +191,7 @@ class Row {
       this.meter.setAttribute('aria-valuenow', 100);
       fill(this.age, p.rpoSeconds, (rpo) => [h('span', { class: 'big' }, 'none'), `, RPO ${lasting(rpo)}`]);
     } else {
-      this.meter.className = `meter ${percent > 100 ? 'over' : percent > 85 ? 'near' : ''}`;
+      this.meter.className = `meter ${share(p) > 1 ? 'over' : percent > 85 ? 'near' : ''}`;
       this.level.style.width = `${Math.min(100, percent * 0.8)}%`; // the mark of the RPO stands at 80 %, so that what is past it shows
       this.meter.setAttribute('aria-valuenow', Math.min(100, percent));
       fill(this.age, [age(p.ageSeconds ?? 0), lasting(p.rpoSeconds)], ([is, rpo]) => [h('span', { class: 'big' }, `${is} old`), `, RPO ${rpo}`]);
@@ -443,8 +443,7 @@ function askToEnter(key) {
   document.body.classList.toggle('stale', Boolean(answer));
   $('trouble').hidden = true;
   if (entra) {
-    const here = location.pathname;
-    $('sign-in-link').href = `/.auth/login/aad?post_login_redirect_uri=${encodeURIComponent(here)}`;
+    $('sign-in-link').href = `/.auth/login/aad?post_login_redirect_uri=${encodeURIComponent(location.pathname)}`;
     $('sign-in').hidden = false;
   } else {
     sessionStorage.removeItem(keyName);
@@ -493,7 +492,7 @@ $('kinds').addEventListener('change', sift);
 setInterval(() => { if (!document.hidden) tick(); }, seconds);
 document.addEventListener('visibilitychange', () => {
   clearTimeout(timer);
-  if (document.hidden || refused) return;
+  if (document.hidden || (refused && !entra)) return; // a session may have begun in another tab
   if (Date.now() >= due) load();
   else timer = setTimeout(load, due - Date.now());
 });
