@@ -50,8 +50,8 @@ func TestBrowserShowsWhatStandsOut(t *testing.T) {
 		class string
 		parts []string
 	}{
-		"contoso-us":  {"good", []string{"protected", "plan nightly, active", "9 h old, RPO 26 h", "a good backup on 29 days, a bad one on 2", "no drill instance is configured", "recoverable", "backup, running", "9 min of usually 21 min", "expires in 29 d 15 h, 2 things left to do by hand after a restore"}},
-		"contoso-old": {"bad", []string{"not protected", "3 d 3 h old, RPO 26 h", "the newest good recovery point is 75h0m0s old, more than the RPO of 26h0m0s", "contoso-old is held until ", "by http: ann: release 12", "a good backup on 27 days"}},
+		"contoso-us":  {"good", []string{"protected", "plan nightly, active", "9 h old, RPO 26 h", "good on 29 days, bad on 2", "no drill instance is configured", "recoverable", "backup, running", "9 min of usually 21 min", "expires in 29 d 15 h, 2 things left to do by hand after a restore"}},
+		"contoso-old": {"bad", []string{"not protected", "3 d 3 h old, RPO 26 h", "the newest good recovery point is 75h0m0s old, more than the RPO of 26h0m0s", "contoso-old is held until ", "by http: ann: release 12", "good on 27 days"}},
 		"contoso-new": {"bad", []string{"not protected", "none, RPO 26 h", "contoso-new has no good recovery point", "no backup has ended", "backup, queued", "for 2 min, not begun at Azure", "contoso-new is Updating"}},
 		"contoso-lab": {"look", []string{"protected", "the last backup failed", "22 h 50 min old", "backup, running", "39 min, longer than usual (21 min)"}},
 		"contoso-eu":  {"look", []string{"failed over: contoso-us is active", "the last took 26 min, 7 d ago", "not recoverable", "the backup storage contosodrus lies in eastus, as contoso-us does", "1 standby"}},

@@ -227,7 +227,7 @@ function strip([days, date]) {
     if (d.bad) paths.bad += `M${x} ${d.good ? 16 : 14}h5v${d.good ? 8 : 10}h-5z`;
     if (!d.good && !d.bad) paths.none += `M${x + 1.5} 22h2v2h-2z`;
   }
-  const text = days.length === 0 ? 'no backup has ended' : `a good backup on ${plural(good, 'day')}` + (bad ? `, a bad one on ${bad}` : '');
+  const text = days.length === 0 ? 'no backup has ended' : `good on ${plural(good, 'day')}` + (bad ? `, bad on ${bad}` : '');
   return [s('svg', { class: 'strip', viewBox: '0 0 208 26', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, Object.entries(paths).map(([name, d]) => s('path', { class: name, d }))), h('p', {}, text)];
 }
 

@@ -47,7 +47,7 @@ func TestBrowserSeesTheFleetOfMakeRun(t *testing.T) {
 	for service, want := range map[string][]string{
 		"contoso-old": {"service bad", "not protected", "3 d 3 h old, RPO 26 h", "more than the RPO of 26h"},
 		"contoso-lab": {"service look", "protected", "the last backup failed"},
-		"contoso-big": {"service good", "protected", "backup, running", " of usually 20 min"},
+		"contoso-big": {"service good", "protected", "backup, running", " of usually 10 min"},
 		"contoso-eu":  {"service ", "failed over: contoso-us is active", "the last took 2 s", "expires in "},
 		"contoso-us":  {"service good", "protected"},
 	} {

@@ -26,12 +26,12 @@ const (
 
 // What a backup of the working service takes, and what is recorded as usual.
 const (
-	lingerUsual  = 20 * time.Minute
-	lingerBackup = 30 * time.Minute
+	lingerUsual  = 10 * time.Minute
+	lingerBackup = 15 * time.Minute
 )
 
 // Linger leaves the three services that RunFleet has more than Demo in the states that a status page is for: a backup that failed, a recovery point older than its RPO, and a
-// backup that runs for half an hour. Their last weeks are made up. The stack must have shown its Demo; what is called later takes 20 seconds.
+// backup that runs for a quarter of an hour. Their last weeks are made up. The stack must have shown its Demo; what is called later takes 20 seconds.
 func (s *Stack) Linger(ctx context.Context, story *Story, events io.Writer) error {
 	c := s.open(ctx, story, events)
 	defer c.leave()
