@@ -87,6 +87,7 @@ func TestBrowserShowsWhatStandsOut(t *testing.T) {
 }
 
 func TestBrowserMovesWhatIsInFlightAndAsksAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	tab := browsertest.Open(t)
 	st := newStage(t, dashboard.Key, fleet)
 	st.enter(t, tab)
@@ -135,6 +136,7 @@ func TestBrowserTellsOnlyChangesAloud(t *testing.T) {
 }
 
 func TestBrowserRestsWhileNobodyLooks(t *testing.T) {
+	t.Parallel() // it mostly waits
 	tab := browsertest.Open(t)
 	st := newStage(t, dashboard.Key, fleet)
 	st.enter(t, tab)
@@ -265,6 +267,7 @@ func TestBrowserTakesNoTextForMarkup(t *testing.T) {
 }
 
 func TestBrowserTellsThatTheServerIsGoneAndRecovers(t *testing.T) {
+	t.Parallel() // it mostly waits
 	tab := browsertest.Open(t)
 	st := newStage(t, dashboard.Key, fleet)
 	st.enter(t, tab)

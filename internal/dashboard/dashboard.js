@@ -369,6 +369,7 @@ async function load() {
   if (asking) return;
   const key = sessionStorage.getItem(keyName), began = performance.now();
   const mine = asking = new AbortController();
+  tick();
   let wait = otherwise, next = true;
   try {
     const response = await fetch('status', {

@@ -13,9 +13,8 @@ import (
 	"apim-dr/internal/standin/devstack"
 )
 
-// What somebody sees who runs make run and opens the address that it prints.
+// What somebody sees who runs make run and opens the address that it prints. It is not parallel: the story measures times.
 func TestBrowserSeesTheFleetOfMakeRun(t *testing.T) {
-	t.Parallel()
 	tab := browsertest.Open(t)
 	var lines logLines
 	s, err := devstack.Start(t.Context(), devstack.Options{App: filepath.Dir(binary), Instances: devstack.RunFleet(), Name: "run", Output: lines.add, Log: slog.New(slog.DiscardHandler), Settings: map[string]string{"TIMING_RESTORE_WITHIN": "30m"}})
