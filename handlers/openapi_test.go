@@ -30,6 +30,7 @@ import (
 	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/principal"
 )
 
 var update = flag.Bool("update", false, "write openapi.json")
@@ -86,6 +87,7 @@ var routes = map[string]described{
 	}},
 	"GET /api/recovery-points":                  {summary: "The recovery points of a service, the newest first.", answers: map[int]answer{200: {text: "The recovery points.", of: pointList{}}}},
 	"GET /api/recovery-points/{id}/not-covered": {summary: "What a restore leaves to be done by hand.", answers: map[int]answer{200: {text: "In words, and what they are made of.", of: notCovered{}}}},
+	"GET /api/dashboard":                        {summary: "A page that shows the status. It holds no data.", answers: map[int]answer{200: {text: "The page.", media: "text/html"}}},
 	"GET /api/openapi.json":                     {summary: "This description.", answers: map[int]answer{200: {text: "OpenAPI 3.1.", of: object{}}}},
 }
 
@@ -115,6 +117,9 @@ var errorTexts = map[int]string{
 
 // errorsOf are the statuses that a route can refuse with.
 func errorsOf(f Function, d described) []int {
+	if f.Role == principal.Anybody {
+		return []int{400}
+	}
 	list := []int{400, 401, 403}
 	if d.body != nil {
 		list = append(list, 413, 415)
@@ -186,6 +191,9 @@ func describe(t *testing.T) object {
 			answers[fmt.Sprint(status)] = a.describe(schema)
 		}
 		one := object{"operationId": f.Name, "summary": d.summary, "description": fmt.Sprintf("App role: %s.", f.Role), "responses": answers}
+		if f.Role == principal.Anybody {
+			one["description"], one["security"] = "For anybody.", []any{}
+		}
 		if parameters := parametersOf(f, path, d); len(parameters) > 0 {
 			one["parameters"] = parameters
 		}
@@ -221,16 +229,18 @@ func describe(t *testing.T) object {
 }
 
 func (a answer) describe(schema func(any) object) object {
-	r := object{"description": a.text}
+	r, content := object{"description": a.text}, object{}
 	if a.of != nil {
 		s := schema(a.of)
 		if a.also != nil {
 			s = object{"oneOf": []any{s, schema(a.also)}}
 		}
-		content := object{"application/json": object{"schema": s}}
-		if a.media != "" {
-			content[a.media] = object{"schema": object{"type": "string"}}
-		}
+		content["application/json"] = object{"schema": s}
+	}
+	if a.media != "" {
+		content[a.media] = object{"schema": object{"type": "string"}}
+	}
+	if len(content) > 0 {
 		r["content"] = content
 	}
 	headers := object{}

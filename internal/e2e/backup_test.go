@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
 	"apim-dr/handlers"
+	"apim-dr/internal/principal"
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
 )
@@ -214,7 +215,7 @@ func TestWithoutAKeyNothingOpens(t *testing.T) {
 	t.Parallel()
 	opened := 0
 	for _, f := range (&handlers.App{}).Table() {
-		if f.HTTP == nil {
+		if f.HTTP == nil || f.Role == principal.Anybody { // a page without data
 			continue
 		}
 		opened++

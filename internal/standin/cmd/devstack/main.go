@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
 )
 
@@ -38,10 +37,10 @@ func main() {
 const demoWithin = 90 * time.Second
 
 func run(ctx context.Context, app string, port int, command string) error {
-	story := devstack.NewStory(os.Stderr)
+	story, fleet := devstack.NewStory(os.Stderr), devstack.DemoFleet()
 	switch command {
 	case "run":
-		story = devstack.NewStory(os.Stdout)
+		story, fleet = devstack.NewStory(os.Stdout), devstack.RunFleet()
 	case "demo":
 	case "region-loss":
 		story.Tell("stack", "starting one Resource Manager and two stamps, each with Azurite, Service Bus and a Functions host")
@@ -54,7 +53,7 @@ func run(ctx context.Context, app string, port int, command string) error {
 		return err
 	}
 	story.Tell("stack", "starting Azurite and the stand-ins: Service Bus, Resource Manager, Functions host")
-	stack, err := devstack.Start(ctx, devstack.Options{App: app, Addr: addr, Instances: devstack.DemoFleet(), Output: story.Output,
+	stack, err := devstack.Start(ctx, devstack.Options{App: app, Addr: addr, Instances: fleet, Output: story.Output,
 		// As the runbook tells: whoever tries its calls here gives them the time that they have there.
 		Settings: map[string]string{"TIMING_RESTORE_WITHIN": "30m", "TIMING_MAX_WAIT": "60s"}})
 	if err != nil {
@@ -66,9 +65,9 @@ func run(ctx context.Context, app string, port int, command string) error {
 	if err != nil || command == "demo" {
 		return err
 	}
-	stack.ARM.Change(func(c *arm.Config) { // long enough to be looked at
-		c.BackupDuration, c.RestoreDuration, c.RetryAfter = 20*time.Second, 20*time.Second, 5*time.Second
-	})
+	if err := stack.Linger(ctx, story, os.Stdout); err != nil {
+		return err
+	}
 	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, last)
 	go func() {
 		_ = stack.Events(ctx, func(e devstack.Event) bool { return story.Event(e, os.Stdout) == nil })
@@ -92,7 +91,11 @@ func address(port int) (string, error) {
 }
 
 const hints = `
-It stays up; Ctrl-C ends it. contoso-us is the active instance now. Try, in another terminal (what ARM does takes 20 seconds now):
+It stays up; Ctrl-C ends it. The dashboard, which asks for a key:
+
+  %[1]s/api/dashboard    key: %[2]s
+
+contoso-us is the active instance now. Try, in another terminal (what ARM does takes 20 seconds now):
 
   key='x-functions-key: %[2]s'  json='content-type: application/json'
 
