@@ -1,22 +1,16 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"apim-dr/handlers"
 	"apim-dr/internal/apim"
-	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
 )
 
