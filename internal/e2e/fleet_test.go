@@ -12,7 +12,7 @@ const restoreTakes = 1200 * time.Millisecond
 
 // fleet of the stack: one or more services for each test. Those of a pair have a cold standby in East US that is no service itself.
 var fleet = slices.Concat(
-	services("bad", "nightly-a", "nightly-b", "idem", "list", "errors", "list-keys", "crowd", "in-place", "donor", "lone", "throttled", "alarms"),
+	services("bad", "nightly-a", "nightly-b", "traced", "list", "errors", "list-keys", "crowd", "in-place", "donor", "lone", "throttled", "alarms"),
 	services("kill-preflight", "kill-post", "kill-answer", "kill-poll", "kill-event"),
 	pairs("over-post", "over-answer", "over-poll", "over-verify", "over-event"),
 

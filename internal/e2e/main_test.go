@@ -69,7 +69,7 @@ func run(m *testing.M) int {
 	defer stack.Close()
 	code := m.Run()
 	if code == 0 && flag.Lookup("test.run").Value.String() == "" { // all tests ran
-		code = rights()
+		code = max(rights(), documented())
 	}
 	return code
 }
