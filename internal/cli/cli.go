@@ -93,13 +93,30 @@ func end(status int, format string, args ...any) error {
 
 // Run runs the command that args name and returns the exit status. When ctx ends, what ARM has begun goes on there, and the command says so.
 func Run(ctx context.Context, args []string, o Options) int {
+	root := o.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return OK
+	}
+	status := Usage
+	if e, ok := errors.AsType[*ended](err); ok {
+		status = e.status
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(o.Err, clean(text))
+	}
+	return status
+}
+
+// root has all commands.
+func (o Options) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "apim-dr", Short: "Disaster recovery for Azure API Management",
 		Long: "Disaster recovery for Azure API Management.\n\nWithout arguments it is the custom handler of the Function App and serves. The commands call the Function App (APIMDR_URL,\n" +
 			"APIMDR_KEY or APIMDR_AUDIENCE; docs/cli.md), but for failover --direct, catalog and verify, which do without it.",
 		SilenceUsage: true, SilenceErrors: true, CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.SetArgs(args)
 	root.SetIn(o.In)
 	root.SetOut(o.Out)
 	root.SetErr(o.Err)
@@ -114,18 +131,7 @@ func Run(ctx context.Context, args []string, o Options) int {
 	o.addHold(root)
 	o.addCatalog(root, verbose)
 	o.addVerify(root, verbose)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return OK
-	}
-	status := Usage
-	if e, ok := errors.AsType[*ended](err); ok {
-		status = e.status
-	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(o.Err, clean(text))
-	}
-	return status
+	return root
 }
 
 // stopping tells whoever presses Ctrl-C that the step at work is not cut short. The returned function ends that.

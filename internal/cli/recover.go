@@ -132,6 +132,8 @@ func (r *recovery) planned(ctx context.Context, b client.Body) (p plan, err erro
 		printPlan(r.Out, p.Plan)
 		if r.dryRun {
 			list(r.Out, "Afterwards", p.Plan.NextSteps)
+		} else {
+			fmt.Fprintln(r.Out)
 		}
 	}
 	if err = refusal(p.Plan); err != nil || r.dryRun {

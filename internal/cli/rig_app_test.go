@@ -25,6 +25,7 @@ type functionApp struct {
 	// before sees each call; an answer of its own goes back in place of the app's, and after the app has heard the call if heard.
 	before func(*http.Request) (answer *http.Response, err error, heard bool)
 	calls  []string
+	way    time.Duration   // of a call to the app: without it the app and its caller act at the same instants, in whichever order
 	driven map[string]bool // operations that are brought to their end
 }
 
@@ -49,6 +50,7 @@ func newApp(r *rig) *functionApp {
 // RoundTrip is the way to the app and back.
 func (a *functionApp) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.calls = append(a.calls, r.Method+" "+r.URL.RequestURI())
+	time.Sleep(a.way)
 	if r.Header.Get("X-Functions-Key") != theKey {
 		a.rig.t.Error("a call without the key")
 	}
