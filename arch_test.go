@@ -93,7 +93,8 @@ func TestImportsPointInwards(t *testing.T) {
 		"internal/config":  {"internal/dr", "internal/mask", "internal/usage"},
 		"internal/gateway": {"internal/dr"},
 		"internal/direct":  {"internal/dr", "internal/engine"},
-		"internal/cli":     {"internal/direct", "internal/dr", "internal/engine", "internal/record"},
+		"internal/client":  {"internal/dr"},
+		"internal/cli":     {"internal/client", "internal/direct", "internal/dr", "internal/engine", "internal/record"},
 		"internal/changes": {"internal/dr"},
 		"handlers":         {"internal/bus", "internal/changes", "internal/customhandler", "internal/dashboard", "internal/dr", "internal/engine", "internal/principal", "internal/usage"},
 	}
@@ -102,6 +103,15 @@ func TestImportsPointInwards(t *testing.T) {
 			if inner, ok := strings.CutPrefix(p, "apim-dr/"); ok && !slices.Contains(may, inner) {
 				t.Errorf("%s imports %s", pkg, inner)
 			}
+		}
+	}
+}
+
+// What calls the Function App is of use without the command line.
+func TestTheClientKnowsNoCommandLine(t *testing.T) {
+	for _, p := range goList(t, "-deps", "./internal/client") {
+		if strings.HasPrefix(p, "github.com/") {
+			t.Errorf("internal/client depends on %s", p)
 		}
 	}
 }

@@ -35,7 +35,7 @@ var fleet = slices.Concat(
 	pair("both", func(p, s *devstack.Instance) { s.Unlisted = false; p.HostNames = []string{"api.contoso.com"} }),
 	pair("warm", func(p, s *devstack.Instance) { p.Warm = true }),
 	pair("held", func(p, s *devstack.Instance) { p.Warm = true }),
-	pairs("twice", "key", "adopt"),
+	pairs("twice", "key", "adopt", "at-terminal", "in-pipe", "in-pipe-bad"),
 	pair("newer", func(p, s *devstack.Instance) { p.StatusPolls, s.StatusPolls = true, true }),
 	pair("drilled", func(p, s *devstack.Instance) { p.Drill = "drilled-lab" }),
 	instance("drilled-lab"),

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path"
 	"strconv"
 	"syscall"
 	"time"
@@ -68,7 +69,7 @@ func run(ctx context.Context, app string, port int, command string) error {
 	if err := stack.Linger(ctx, story, os.Stdout); err != nil {
 		return err
 	}
-	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, last)
+	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, path.Base(last))
 	go func() {
 		_ = stack.Events(ctx, func(e devstack.Event) bool { return story.Event(e, os.Stdout) == nil })
 	}()
@@ -97,26 +98,25 @@ It stays up; Ctrl-C ends it. The dashboard, which asks for a key:
 
 contoso-us is the active instance now. Try, in another terminal (what ARM does takes 20 seconds now):
 
-  key='x-functions-key: %[2]s'  json='content-type: application/json'
+  export APIMDR_URL=%[1]s APIMDR_KEY=%[2]s PATH=$PWD/dist/app:$PATH
 
-  # is everything protected, and which instance is active
-  curl -s %[1]s/api/status -H "$key"
+  # is everything protected, which instance is active, what is in flight
+  apim-dr status
 
-  # fail back: what would be done; then do it
-  curl -s -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","finalBackup":"require","dryRun":true}'
-  curl -si -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","confirm":"contoso-eu","finalBackup":"require"}'
+  # fail back: shows the plan and asks for the name of what is overwritten
+  apim-dr failover contoso-us --final-backup require --wait
 
   # prove that a backup can be restored
-  curl -si -X POST %[1]s/api/drills -H "$key" -H "$json" -d '{"service":"contoso-eu"}'
+  apim-dr drill contoso-eu --wait
 
   # back one instance up
-  curl -si -X POST %[1]s/api/backups -H "$key" -H "$json" -d '{"service":"contoso-us","reason":"before a change"}'
+  apim-dr backup contoso-us --reason 'before a change' --wait
 
-  # what is in flight, and what happened today
-  curl -s '%[1]s/api/operations?inFlight=true' -H "$key"
-  curl -s %[1]s/api/operations -H "$key"
+  # what happened today, and one operation: here the last one above
+  apim-dr operations
+  apim-dr operations %[3]s
 
-  # one operation: the Location of the first answer; here the last one above
-  curl -s %[3]s -H "$key"
+  # the same over HTTP
+  curl -s %[1]s/api/status -H 'x-functions-key: %[2]s'
 
 `
