@@ -53,6 +53,7 @@ func TestEveryCommandOfTheDocumentsWorks(t *testing.T) {
 	if _, err := r.stack.Demo(t.Context(), story, io.Discard, 90*time.Second); err != nil {
 		t.Fatal(err, "\n", log.String())
 	}
+	r.examples()
 	r.furnish(app)
 	commands := 0
 	for _, file := range documents(t) {

@@ -69,7 +69,7 @@ func run(ctx context.Context, app string, port int, command string) error {
 	if err := stack.Linger(ctx, story, os.Stdout); err != nil {
 		return err
 	}
-	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, path.Base(last))
+	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, path.Base(last), stack.BusConnection())
 	go func() {
 		_ = stack.Events(ctx, func(e devstack.Event) bool { return story.Event(e, os.Stdout) == nil })
 	}()
@@ -115,6 +115,9 @@ contoso-us is the active instance now. Try, in another terminal (what ARM does t
   # what happened today, and one operation: here the last one above
   apim-dr operations
   apim-dr operations %[3]s
+
+  # a line for each event
+  SERVICEBUS='%[4]s' go run ./examples/terminal
 
   # the same over HTTP
   curl -s %[1]s/api/status -H 'x-functions-key: %[2]s'
