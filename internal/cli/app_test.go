@@ -103,6 +103,23 @@ func TestAPersonIsAskedForTheNameOfWhatTheAppOverwrites(t *testing.T) {
 	}
 }
 
+func TestWhatWasShownIsWhatIsOverwritten(t *testing.T) {
+	called(t, func(t *testing.T, r *rig, a *functionApp) {
+		var last string
+		a.before = func(req *http.Request) (*http.Response, error, bool) {
+			body, _ := io.ReadAll(req.Body)
+			req.Body, last = io.NopCloser(strings.NewReader(string(body))), string(body)
+			return nil, nil, false
+		}
+		if _, err, status := r.run("failover", "contoso-eu", "--confirm", "Contoso-US", "--reason", "why", "--ticket", "INC-1", "--final-backup", "auto", "--max-wait", "5m"); status != OK {
+			t.Errorf("status %d\n%s", status, err)
+		}
+		if want := `{"primary":"contoso-eu","target":"contoso-us","confirm":"contoso-us","recoveryPoint":"latest","finalBackup":"auto","maxWait":"5m","reason":"why","ticket":"INC-1","requestedBy":"ann"}`; last != want {
+			t.Errorf("sent %s, want %s", last, want)
+		}
+	})
+}
+
 func TestWhatNobodyAnsweredIsOneOperation(t *testing.T) {
 	called(t, func(t *testing.T, r *rig, a *functionApp) {
 		a.before = func(req *http.Request) (*http.Response, error, bool) {
