@@ -9,14 +9,15 @@ import (
 	"apim-dr/internal/customhandler"
 )
 
-// configurationChanged handles queue changes, which Event Grid sends to. What cannot be read is quarantined: delivering it again would not help.
+// configurationChanged handles queue changes, which Event Grid sends to. A message that cannot be read, or not all of it, is quarantined: delivering it again
+// would not help.
 func (a *App) configurationChanged(ctx context.Context, m customhandler.MessageInvocation) error {
 	list, err := changes.Parse(m.Body)
+	var errs []error
 	if err != nil {
 		a.Log.ErrorContext(ctx, "a message that cannot be read is quarantined", "message", m.MessageID, "error", err)
-		return a.Records.Quarantine(ctx, m.Body, err.Error())
+		errs = append(errs, a.Records.Quarantine(ctx, m.Body, err.Error()))
 	}
-	var errs []error
 	for _, c := range list {
 		errs = append(errs, a.Engine.Changed(ctx, c))
 	}

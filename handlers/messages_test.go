@@ -105,13 +105,13 @@ func TestEachChangeOfAMessageIsTakenIn(t *testing.T) {
 		return `{"type":"Microsoft.ApiManagement.APIUpdated","time":"2026-01-05T03:00:00Z","source":"` + id + name + `"}`
 	}
 	r := &recorder{}
-	for _, body := range []string{event("a"), "[" + event("b") + "," + event("c") + "]", "nonsense"} {
+	for _, body := range []string{event("a"), "[" + event("b") + "," + event("c") + "]", "nonsense", "[" + event("d") + ",7]"} {
 		if err := app(r).configurationChanged(t.Context(), customhandler.MessageInvocation{Body: []byte(body)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	const what = " Microsoft.ApiManagement.APIUpdated"
-	if want := []string{"changed " + id + "a" + what, "changed " + id + "b" + what, "changed " + id + "c" + what, "quarantine nonsense"}; !slices.Equal(r.calls, want) {
+	if want := []string{"changed " + id + "a" + what, "changed " + id + "b" + what, "changed " + id + "c" + what, "quarantine nonsense", "quarantine [" + event("d") + ",7]", "changed " + id + "d" + what}; !slices.Equal(r.calls, want) {
 		t.Errorf("%q, want %q", r.calls, want)
 	}
 	r = &recorder{err: errors.New("no route to host")}
