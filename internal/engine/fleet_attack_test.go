@@ -136,4 +136,3 @@ func TestAChangeIsNotTakenForTheTickOfOthers(t *testing.T) {
 		t.Errorf("both are %s", quiet.MessageID())
 	}
 }
-
