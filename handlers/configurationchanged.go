@@ -24,9 +24,10 @@ func (a *App) configurationChanged(ctx context.Context, m customhandler.MessageI
 	return errors.Join(errs...)
 }
 
-// deadChange handles what Service Bus gave up on in queue changes: once more.
+// deadChange handles what Service Bus gave up on in queue changes: once more. Its content is not logged: Resource Manager tells in it who made the change, and
+// from which address.
 func (a *App) deadChange(ctx context.Context, m customhandler.MessageInvocation) error {
-	a.Log.ErrorContext(ctx, "dead letter", "reason", died(m), "content", string(m.Body))
+	a.Log.ErrorContext(ctx, "dead letter", "reason", died(m))
 	return a.configurationChanged(ctx, m)
 }
 
