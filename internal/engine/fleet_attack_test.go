@@ -136,3 +136,22 @@ func TestAChangeIsNotTakenForTheTickOfOthers(t *testing.T) {
 		t.Errorf("both are %s", quiet.MessageID())
 	}
 }
+
+// Who makes the catalog anew while recovery points are let go does not bring back the record of one that is gone.
+func TestARebuildDuringThePruningLeavesNoRecordWithoutItsBlob(t *testing.T) {
+	for n, more := 1, true; more; n++ {
+		w := pruneWorld(t, dr.Retention{Last: 1})
+		ids := w.stock(1, 2)
+		pruned := false
+		w.between = map[int]func(){w.calls + n: func() {
+			if pruned = true; w.e.Prune(t.Context(), "contoso-eu") != nil {
+				t.Error("not pruned")
+			}
+		}}
+		_, err := w.e.Rebuild(t.Context(), nightly)
+		w.must(err)
+		if more = pruned; more {
+			w.keeps(ids[0])
+		}
+	}
+}
