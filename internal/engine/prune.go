@@ -77,7 +77,7 @@ func (e *Engine) decide(ctx context.Context, service string, points []dr.Recover
 		}
 		if !blob.Exists || blob.Bytes == 0 {
 			stock.Stop = "the blob of the newest good recovery point is not there: nothing is deleted"
-			e.Log.ErrorContext(ctx, stock.Stop, "point", newest.ID, "account", newest.Storage.Account, "container", newest.Storage.Container)
+			e.Log.ErrorContext(ctx, stock.Stop, "recoveryPoint", newest.ID, "account", newest.Storage.Account, "container", newest.Storage.Container)
 			decisions = policy.Decide(stock, e.Now())
 		}
 	}
