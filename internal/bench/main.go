@@ -48,6 +48,7 @@ var measurements = []struct {
 }{
 	{"reads", reads},
 	{"start", start},
+	{"polls", polls},
 }
 
 func main() {
