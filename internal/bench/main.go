@@ -49,6 +49,8 @@ var measurements = []struct {
 	{"reads", reads},
 	{"start", start},
 	{"polls", polls},
+	{"memory", memory},
+	{"history", history},
 }
 
 func main() {
