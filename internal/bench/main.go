@@ -51,6 +51,9 @@ var measurements = []struct {
 	{"polls", polls},
 	{"memory", memory},
 	{"history", history},
+	{"through", through},
+	{"fan-out", fanOut},
+	{"recovery", recovery},
 }
 
 func main() {
