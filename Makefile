@@ -12,7 +12,7 @@ OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,:
 # Packages without goroutines, and long walks, are tested without the race detector, which would only slow them down; internal/engine with it, too.
 PURE     := ./internal/dr ./internal/engine ./internal/model
 
-.PHONY: help run demo demo-region-loss test test-live model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy verify-azure azurite stage tools clean
+.PHONY: help run demo demo-region-loss test test-browser test-live model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy verify-azure azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,16 @@ test: tools $(AZURITE)/node_modules/.installed ## all tests, with the race detec
 	go test -timeout 4m $(PURE)
 	go test -race -timeout 4m $$(go list ./... | grep -vE '/internal/(chaos|cost|dr|e2e|model|secrets|upgrade|walkthrough)$$')
 	go test -race -timeout 6m -count=1 -p 1 ./internal/e2e ./internal/secrets ./internal/chaos ./internal/cost ./internal/walkthrough # they build the app themselves, which Go's test cache does not see
+	@$(CHROMIUM) || echo "make test: what only a browser can show of the dashboard is NOT RUN, no Chromium here: make test-browser installs one" >&2
+
+# One of those that internal/browsertest looks for.
+CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+test-browser: tools $(AZURITE)/node_modules/.installed ## the dashboard in a real Chromium, alone and on the fleet of make run; installs Debian's chromium when there is none
+	@$(CHROMIUM) || { \
+		command -v apt-get >/dev/null || { echo 'make test-browser: no Chromium and no apt-get: install Chromium or Google Chrome' >&2; exit 1; }; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		echo 'installing Chromium (once, about a minute)' >&2; $$sudo apt-get update -q >&2 && $$sudo apt-get install -qy chromium >&2; }
+	BROWSER_REQUIRED=1 go test -race -count=1 -p 1 -timeout 5m -run Browser ./internal/dashboard ./internal/e2e
 
 LIVE := AZURE_LIVE_SERVICE AZURE_LIVE_SERVICEBUS AZURE_LIVE_PREFIX AZURE_LIVE_STORAGE
 test-live: tools ## the suites of ARM client, bus and store against Azure, as whoever ran az login: docs/live.md says what they need, cost and leave

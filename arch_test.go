@@ -34,7 +34,7 @@ func goList(t *testing.T, args ...string) []string {
 
 func TestTheProductDoesNotImportItsStandIns(t *testing.T) {
 	for _, p := range goList(t, "-deps", ".") {
-		if strings.Contains(p, "/standin") || p == "apim-dr/infra" || p == "testing" {
+		if strings.Contains(p, "/standin") || p == "apim-dr/infra" || p == "apim-dr/internal/apicheck" || p == "testing" {
 			t.Errorf("the binary contains %s", p)
 		}
 	}
@@ -85,7 +85,7 @@ func TestEngineAndUsageKnowNoTransport(t *testing.T) {
 // Inner packages do not look outwards, and adapters do not look at each other.
 func TestImportsPointInwards(t *testing.T) {
 	allowed := map[string][]string{
-		"internal/trace": {}, "internal/mask": {}, "internal/principal": {}, "internal/dr": {}, "internal/usage": {"internal/dr"}, "internal/record": {}, "internal/customhandler": {"internal/trace"},
+		"internal/trace": {}, "internal/mask": {}, "internal/principal": {}, "internal/dr": {}, "internal/usage": {"internal/dr"}, "internal/record": {}, "internal/dashboard": {}, "internal/customhandler": {"internal/trace"},
 		"internal/engine":  {"internal/dr", "internal/trace"},
 		"internal/apim":    {"internal/dr", "internal/trace", "internal/usage"},
 		"internal/bus":     {"internal/dr", "internal/engine", "internal/trace", "internal/usage"},
@@ -93,15 +93,25 @@ func TestImportsPointInwards(t *testing.T) {
 		"internal/config":  {"internal/dr", "internal/mask", "internal/usage"},
 		"internal/gateway": {"internal/dr"},
 		"internal/direct":  {"internal/dr", "internal/engine"},
-		"internal/cli":     {"internal/direct", "internal/dr", "internal/engine", "internal/record"},
+		"internal/client":  {"internal/dr"},
+		"internal/cli":     {"internal/client", "internal/direct", "internal/dr", "internal/engine", "internal/record"},
 		"internal/changes": {"internal/dr"},
-		"handlers":         {"internal/bus", "internal/changes", "internal/customhandler", "internal/dr", "internal/engine", "internal/principal", "internal/usage"},
+		"handlers":         {"internal/bus", "internal/changes", "internal/customhandler", "internal/dashboard", "internal/dr", "internal/engine", "internal/principal", "internal/usage"},
 	}
 	for pkg, may := range allowed {
 		for _, p := range goList(t, "-f", `{{join .Imports "\n"}}`, "./"+pkg) {
 			if inner, ok := strings.CutPrefix(p, "apim-dr/"); ok && !slices.Contains(may, inner) {
 				t.Errorf("%s imports %s", pkg, inner)
 			}
+		}
+	}
+}
+
+// What calls the Function App is of use without the command line.
+func TestTheClientKnowsNoCommandLine(t *testing.T) {
+	for _, p := range goList(t, "-deps", "./internal/client") {
+		if strings.HasPrefix(p, "github.com/") {
+			t.Errorf("internal/client depends on %s", p)
 		}
 	}
 }
@@ -134,7 +144,7 @@ func TestSizesStayInBounds(t *testing.T) {
 		}
 		n := codeLines(b)
 		switch {
-		case strings.HasSuffix(f, "_test.go"), strings.HasSuffix(filepath.Dir(f), "/storetest"), strings.HasSuffix(filepath.Dir(f), "/memstore"): // code of tests
+		case strings.HasSuffix(f, "_test.go"), strings.HasSuffix(filepath.Dir(f), "/storetest"), strings.HasSuffix(filepath.Dir(f), "/memstore"), strings.HasSuffix(filepath.Dir(f), "/browsertest"): // code of tests
 		case strings.HasPrefix(f, "internal/standin/"), strings.HasPrefix(f, "infra/"): // that reads the template for them
 			standins += n
 			if strings.HasPrefix(f, "internal/standin/servicebus/") {

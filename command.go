@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,8 +12,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"golang.org/x/term"
+
 	"apim-dr/internal/apim"
 	"apim-dr/internal/cli"
+	"apim-dr/internal/client"
 	"apim-dr/internal/config"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
@@ -21,17 +26,50 @@ import (
 	"apim-dr/internal/store"
 )
 
-// command runs what a person asks for and returns the exit status. The first Ctrl-C lets the step at work end, the second ends the process.
+// command runs what a person asks for and returns the exit status. The first Ctrl-C lets the command end in its own way, the second ends the process.
 func command(ctx context.Context, stop func(), args []string) int {
-	context.AfterFunc(ctx, func() {
-		stop()
-		fmt.Fprintln(os.Stderr, "\nstopping after the step at work; Ctrl-C again ends at once")
-	})
-	in, err := os.Stdin.Stat()
+	context.AfterFunc(ctx, stop)
 	return cli.Run(ctx, args, cli.Options{
-		In: os.Stdin, Terminal: err == nil && in.Mode()&os.ModeCharDevice != 0, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
-		Who: cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), "somebody") + " at the command line", Direct: setUpDirect, Stamp: setUpStamp, Verify: setUpVerify,
+		In: os.Stdin, Terminal: term.IsTerminal(int(os.Stdin.Fd())), Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
+		Who:    cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), "somebody") + " at the command line",
+		Direct: setUpDirect, Stamp: setUpStamp, Verify: setUpVerify, App: setUpApp, Now: time.Now, Width: width,
 	})
+}
+
+// width is how many columns the terminal has to which both outputs go; zero: one of them goes elsewhere.
+func width() int {
+	if !term.IsTerminal(int(os.Stdout.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
+		return 0
+	}
+	if columns, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil && columns > 0 {
+		return columns
+	}
+	return 80
+}
+
+// setUpApp tells how the Function App is called: with a key, a token or both.
+func setUpApp(environ []string) (client.Options, error) {
+	c, err := config.LoadApp(environ)
+	if err != nil {
+		return client.Options{}, err
+	}
+	o := client.Options{URL: c.App.URL, Key: c.App.Key.Reveal(), Now: time.Now, NewKey: rand.Text}
+	if c.App.Audience == "" {
+		return o, nil
+	}
+	credential, err := newCredential(c, newMask(c))
+	if err != nil {
+		return client.Options{}, err
+	}
+	login, scope := newLogin(credential, c.Credential.Kind), c.App.Audience+"/.default"
+	o.Token = func(ctx context.Context) (string, error) {
+		t, err := login.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
+		if err != nil {
+			return "", fmt.Errorf("no token for %s: %w\n%s", scope, err, login.advice())
+		}
+		return t.Token, nil
+	}
+	return o, nil
 }
 
 // setUpDirect needs nothing of the stamp: the records live in memory.

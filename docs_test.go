@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -70,25 +72,85 @@ func TestTheRunbookHasEveryCheckAndCode(t *testing.T) {
 		delete(table, code)
 	}
 	for code, row := range table {
-		if len(row) == 4 { // the table of ARM's own codes is narrower
-			t.Errorf("docs/runbook.md tells of the code %s, which nothing ends with", code)
+		t.Errorf("docs/runbook.md tells of the code %s, which nothing ends with: %q", code, row)
+	}
+}
+
+// What Resource Manager was seen to answer stands where somebody looks who was woken by it, and what is called recorded is.
+func TestTheRunbookHasEveryCodeOfTheRecordings(t *testing.T) {
+	recorded := codesOfRecordings(t)
+	told := rows(t, "A backup failed")
+	for code := range recorded {
+		if told[code] == nil {
+			t.Errorf("docs/runbook.md lacks the code %s under A backup failed", code)
 		}
 	}
+	for _, title := range []string{"A backup failed", "A restore, failover or drill failed"} {
+		for code, row := range rows(t, title) {
+			if len(row) != 5 || !slices.Contains([]string{"recorded", "reported", "documented"}, row[1]) || recorded[code] != (row[1] == "recorded") {
+				t.Errorf("docs/runbook.md, %s: %s is in the recordings: %v; its row is %q", title, code, recorded[code], row)
+			}
+		}
+	}
+}
+
+// codesOfRecordings are the codes of the error answers that the ARM client is tried with.
+func codesOfRecordings(t *testing.T) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob("internal/apim/testdata/recordings/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	codes := map[string]bool{}
+	for _, f := range files {
+		var exchanges []struct {
+			ResponseBody struct {
+				Code  string
+				Error struct{ Code string }
+			}
+		}
+		if err := json.Unmarshal(read(t, f), &exchanges); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		for _, e := range exchanges {
+			for _, code := range []string{e.ResponseBody.Code, e.ResponseBody.Error.Code} {
+				if code != "" {
+					codes[code] = true
+				}
+			}
+		}
+	}
+	if len(codes) < 5 {
+		t.Fatalf("%d codes found", len(codes))
+	}
+	return codes
 }
 
 // elsewhere are codes that no operation ends with: they answer a re-arm, or are a reason inside another's message or a note.
 var elsewhere = []string{"NotInPair", "NoRecoveryPoint", "UnknownService", "UntrustedLocation", "OutOfReach", "NoList", "InvalidBody"}
 
-// rows are the cells of the tables in a section of the runbook, by the code in their first cell.
-func rows(t *testing.T, section string) map[string][]string {
+// rows are those of a section of the runbook.
+func rows(t *testing.T, title string) map[string][]string {
 	t.Helper()
-	_, text, found := strings.Cut(string(read(t, "docs/runbook.md")), "\n## "+section+"\n")
+	return table(t, "docs/runbook.md", title)
+}
+
+// section is what stands under a heading of the second level.
+func section(t *testing.T, file, title string) string {
+	t.Helper()
+	_, text, found := strings.Cut(string(read(t, file)), "\n## "+title+"\n")
 	if !found {
-		t.Fatalf("docs/runbook.md has no section %q", section)
+		t.Fatalf("%s has no section %q", file, title)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
+	return text
+}
+
+// table is the cells of the tables in a section, by the name in code in their first cell.
+func table(t *testing.T, file, title string) map[string][]string {
+	t.Helper()
 	table := map[string][]string{}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(section(t, file, title)) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
 		for i := range cells {
 			cells[i] = strings.Trim(cells[i], " |")

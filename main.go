@@ -83,6 +83,6 @@ func tellSurvival(ctx context.Context, c config.Config, log *slog.Logger) {
 		if found.Survives == dr.Not {
 			level = slog.LevelWarn
 		}
-		log.Log(ctx, level, "survivesPrimaryLoss", "service", s.Name, "survives", found.Survives, "reasons", found.Reasons)
+		log.Log(ctx, level, "survivesPrimaryLoss", "service", s.Name, "survives", found.Survives, "reasons", append([]string{}, found.Reasons...))
 	}
 }

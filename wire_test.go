@@ -146,6 +146,7 @@ func TestFunctionsThatAnybodyMayCallAreServedOnlyBehindAuthentication(t *testing
 	app := func(level string) fstest.MapFS {
 		return fstest.MapFS{"GetStatus/function.json": {Data: []byte(`{"bindings":[{"type":"httpTrigger","authLevel":"` + level + `"}]}`)}}
 	}
+	page := &fstest.MapFile{Data: read(t, "functions/GetDashboard/function.json")}
 	for name, tc := range map[string]struct {
 		app          fstest.MapFS
 		auth         config.Auth
@@ -154,6 +155,8 @@ func TestFunctionsThatAnybodyMayCallAreServedOnlyBehindAuthentication(t *testing
 		"with keys":               {app("function"), config.Key, "", ""},
 		"behind authentication":   {app("anonymous"), config.Entra, "", ""},
 		"open":                    {app("anonymous"), config.Key, "lets anybody call GetStatus", ""},
+		"open, and a page":        {fstest.MapFS{"GetStatus/function.json": app("anonymous")["GetStatus/function.json"], "GetDashboard/function.json": page}, config.Key, "lets anybody call GetStatus;", ""},
+		"a page without data":     {fstest.MapFS{"GetDashboard/function.json": page}, config.Key, "", ""},
 		"what cannot be read":     {fstest.MapFS{"GetStatus/function.json": {Data: []byte("?")}}, config.Key, "whether the functions need a key: GetStatus/function.json", ""},
 		"not in the app's folder": {fstest.MapFS{}, config.Key, "", "was not looked at"},
 	} {

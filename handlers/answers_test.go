@@ -232,6 +232,15 @@ func TestTheStatusIsTheEngines(t *testing.T) {
 	}
 }
 
+func TestARepeatedCallForABackupThatHasEndedIsAnsweredWithIt(t *testing.T) {
+	ended := dr.Operation{ID: "20260105-backup-0123456789abcdef0123", Kind: dr.KindBackup, Phase: dr.Done, Outcome: dr.Succeeded}
+	r := &recorder{recovery: engine.Recovery{Operation: ended}}
+	w := r.post("/api/backups", `{"service":"contoso-eu"}`, "Idempotency-Key", "nightly-1")
+	if m := members(t, w); w.Code != http.StatusOK || m["outcome"] != "succeeded" || w.Header().Get("Retry-After") != "" || !strings.HasSuffix(w.Header().Get("Location"), ended.ID) {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+}
+
 func TestTheStatusTellsWhatIsInFlight(t *testing.T) {
 	at := time.Date(2026, 1, 5, 3, 0, 0, 0, time.UTC)
 	running := dr.Operation{ID: "older", Kind: dr.KindBackup, Service: "contoso-eu", Phase: dr.Running, CreatedAt: at, Legs: []dr.Leg{{Verb: dr.VerbBackup, PostedAt: at.Add(time.Minute)}}}
@@ -291,27 +300,31 @@ func TestTheStatusIsAlsoTextForPrometheus(t *testing.T) {
 	w := httptest.NewRecorder()
 	writeMetrics(w, engine.Status{Services: []dr.Posture{
 		{Service: "contoso-eu", Plan: "nightly", Active: "contoso-us", Protected: true, NewestGood: dr.PointRef{ID: "p"}, AgeSeconds: 3600.5, RPOSeconds: 93600, Proven: true, Proof: proof, ProofAgeSeconds: 60,
-			SurvivesPrimaryLoss: dr.Survival{Survives: dr.Yes}, Holds: []dr.Held{{}}},
+			SurvivesPrimaryLoss: dr.Survival{Survives: dr.Yes}, Holds: []dr.Held{{}}, ExpiresAt: time.Unix(1_767_582_000, 0), Usual: dr.Usual{BackupSeconds: 541, RestoreSeconds: 1146.5}},
 		{Service: `"b\`, Plan: "x\ny", Active: `"B\`, SurvivesPrimaryLoss: dr.Survival{Survives: dr.NotKnown}},
-	}})
+	}}, 3)
 	for line := range strings.Lines(w.Body.String()) {
 		if !strings.HasPrefix(line, "#") {
 			text.WriteString(line)
 		}
 	}
 	const eu, b = `{service="contoso-eu",plan="nightly"} `, `{service="\"b\\",plan="x\ny"} `
-	want := "apimdr_protected" + eu + "1\napimdr_protected" + b + "0\napimdr_newest_good_age_seconds" + eu + "3600.5\napimdr_rpo_seconds" + eu + "93600\napimdr_rpo_seconds" + b + "0\n" +
+	want := "apimdr_operations_in_flight 3\napimdr_protected" + eu + "1\napimdr_protected" + b + "0\napimdr_newest_good_age_seconds" + eu + "3600.5\napimdr_rpo_seconds" + eu + "93600\napimdr_rpo_seconds" + b + "0\n" +
 		"apimdr_failed_over" + eu + "1\napimdr_failed_over" + b + "0\napimdr_survives_primary_loss" + eu + "1\napimdr_proven" + eu + "1\napimdr_proven" + b + "0\n" +
-		"apimdr_proof_age_seconds" + eu + "60\napimdr_proof_recovery_seconds" + eu + "664\napimdr_holds" + eu + "1\napimdr_holds" + b + "0\n"
+		"apimdr_proof_age_seconds" + eu + "60\napimdr_proof_recovery_seconds" + eu + "664\n" +
+		"apimdr_newest_good_expires_timestamp_seconds" + eu + "1.767582e+09\napimdr_usual_backup_seconds" + eu + "541\napimdr_usual_restore_seconds" + eu + "1146.5\napimdr_holds" + eu + "1\napimdr_holds" + b + "0\n"
 	if diff := cmp.Diff(want, text.String()); diff != "" || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
 		t.Errorf("%s\n%s", w.Header(), diff)
 	}
-	if n := strings.Count(w.Body.String(), "# HELP apimdr_"); n != len(metrics) || n != strings.Count(w.Body.String(), " gauge\n") {
+	if n := strings.Count(w.Body.String(), "# HELP apimdr_"); n != len(metrics)+1 || n != strings.Count(w.Body.String(), " gauge\n") {
 		t.Errorf("%s", w.Body)
 	}
 	r := &recorder{}
-	if w := r.get("/api/status?format=prometheus"); w.Code != http.StatusOK || !strings.HasPrefix(w.Body.String(), "# HELP apimdr_protected ") {
+	if w := r.get("/api/status?format=prometheus"); w.Code != http.StatusOK || !strings.HasPrefix(w.Body.String(), "# HELP apimdr_operations_in_flight ") || !strings.Contains(w.Body.String(), "\napimdr_operations_in_flight 7\n") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if !slices.Contains(r.calls, "in flight, 0 at most") { // none of them is read
+		t.Errorf("calls %q", r.calls)
 	}
 	if w := r.get("/api/status?format=xml"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "prometheus") {
 		t.Errorf("%d %s", w.Code, w.Body)

@@ -46,7 +46,7 @@ func behind(r *recorder, method, target, body, header string) *httptest.Response
 		req.Header.Set(principal.Header, header)
 	}
 	w := httptest.NewRecorder()
-	router.ServeHTTP(w, req)
+	serve(router, w, req)
 	return w
 }
 
@@ -62,7 +62,7 @@ func TestEachFunctionIsOpenToItsRoleAndThoseAbove(t *testing.T) {
 	}
 	roles := []principal.Role{principal.Reader, principal.Operator, principal.FailoverOperator}
 	for _, f := range (&App{}).Table() {
-		if f.HTTP == nil {
+		if f.HTTP == nil || f.Role == principal.Anybody {
 			continue
 		}
 		method, path, _ := strings.Cut(f.Pattern, " ")
@@ -119,7 +119,7 @@ func TestATickHandsItsTraceOn(t *testing.T) {
 	req := httptest.NewRequest(http.MethodPost, "/RunOperation", strings.NewReader(`{"Data":{"msg":"`+tick+`"}}`))
 	req.Header.Set("Traceparent", traceparent)
 	w := httptest.NewRecorder()
-	router.ServeHTTP(w, req)
+	serve(router, w, req)
 	if w.Code != 200 || e.trace != traceparent {
 		t.Errorf("%d %s, trace %q", w.Code, w.Body, e.trace)
 	}
@@ -214,6 +214,18 @@ func TestFunctionsWithoutAKeyAreFound(t *testing.T) {
 		return m
 	}
 	const timer, keyed, open = `{"bindings":[{"type":"timerTrigger","authLevel":"anonymous"}]}`, `{"bindings":[{"type":"httpTrigger","authLevel":"function"}]}`, `{"bindings":[{"type":"http"},{"Type":"HttpTrigger","authLevel":"Anonymous"}]}`
+	const page = `{"bindings":[{"type":"httpTrigger","authLevel":"anonymous","route":"dashboard"}]}`
+	for text, want := range map[string][]string{
+		page: nil, strings.Replace(page, "dashboard", "status", 1): {"GetDashboard"}, open: {"GetDashboard"},
+		`{"bindings":[{"type":"httpTrigger","authLevel":"anonymous","route":"dashboard"},{"type":"httpTrigger","authLevel":"anonymous","route":"status"}]}`: {"GetDashboard"},
+	} {
+		if got, err := Anonymous(fstest.MapFS{"GetDashboard/function.json": {Data: []byte(text)}}); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q %v, want %q", text, got, err, want)
+		}
+	}
+	if got, err := Anonymous(app(page)); err != nil || !slices.Equal(got, []string{"A"}) {
+		t.Errorf("the page's route below another name: %q %v", got, err)
+	}
 	if got, err := Anonymous(app(timer, open, keyed, open)); err != nil || !slices.Equal(got, []string{"B", "D"}) {
 		t.Errorf("%q %v", got, err)
 	}

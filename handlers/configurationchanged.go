@@ -13,7 +13,7 @@ import (
 func (a *App) configurationChanged(ctx context.Context, m customhandler.MessageInvocation) error {
 	list, err := changes.Parse(m.Body)
 	if err != nil {
-		a.Log.ErrorContext(ctx, "a message that cannot be read is quarantined", "message", m.MessageID, "error", err)
+		a.Log.ErrorContext(ctx, "a message that cannot be read is quarantined", "error", err)
 		return a.Records.Quarantine(ctx, m.Body, err.Error())
 	}
 	var errs []error

@@ -27,16 +27,20 @@ func (a *App) getStatus(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
+	most := maxListLimit
 	if format == "prometheus" {
-		writeMetrics(w, status)
-		return
+		most = 0 // their number is enough
 	}
-	view := statusView{At: a.Now(), Status: status, InFlight: []underWay{}}
-	ops, notShown, err := a.Engine.InFlight(r.Context(), maxListLimit)
+	ops, notShown, err := a.Engine.InFlight(r.Context(), most)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
 	}
+	if format == "prometheus" {
+		writeMetrics(w, status, notShown)
+		return
+	}
+	view := statusView{At: a.Now(), Status: status, InFlight: []underWay{}}
 	slices.SortFunc(ops, func(a, b engine.UnderWay) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	view.NotShown = notShown
 	for _, op := range ops {

@@ -40,7 +40,7 @@ func (a *App) message(ctx context.Context, m customhandler.MessageInvocation, wa
 	msg, err := bus.Decode(m.Body)
 	switch {
 	case err != nil:
-		a.Log.ErrorContext(ctx, "a message that cannot be read is quarantined", "message", m.MessageID, "error", err)
+		a.Log.ErrorContext(ctx, "a message that cannot be read is quarantined", "error", err)
 		return a.Records.Quarantine(ctx, m.Body, err.Error())
 	case msg.Tick != nil:
 		return tick(*msg.Tick)

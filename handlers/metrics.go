@@ -11,6 +11,8 @@ import (
 	"apim-dr/internal/engine"
 )
 
+const inFlightMetric, inFlightHelp = "apimdr_operations_in_flight", "Operations that have not ended, of all services and kinds; without labels."
+
 // metric is one of the status as Prometheus reads it (text exposition format 0.0.4).
 type metric struct {
 	name, help string
@@ -29,6 +31,15 @@ var metrics = []metric{
 	{"apimdr_proven", "1: a drill that succeeded is younger than the plan wants it.", func(p dr.Posture) (float64, bool) { return truth(p.Proven), true }},
 	{"apimdr_proof_age_seconds", "Age of the last drill that succeeded; absent: there is none.", func(p dr.Posture) (float64, bool) { return p.ProofAgeSeconds, p.Proof.Operation != "" }},
 	{"apimdr_proof_recovery_seconds", "What the last drill that succeeded took from its POST to the verified instance; absent: there is none.", func(p dr.Posture) (float64, bool) { return p.Proof.RecoverySeconds, p.Proof.Operation != "" }},
+	{"apimdr_newest_good_expires_timestamp_seconds", "When the newest good recovery point expires, in seconds since 1970; absent: there is none.", func(p dr.Posture) (float64, bool) {
+		return float64(p.ExpiresAt.Unix()), !p.ExpiresAt.IsZero()
+	}},
+	{"apimdr_usual_backup_seconds", "What Resource Manager usually takes for a backup of the active instance, the median of the last that succeeded; absent: none has.", func(p dr.Posture) (float64, bool) {
+		return p.Usual.BackupSeconds, p.Usual.BackupSeconds > 0
+	}},
+	{"apimdr_usual_restore_seconds", "What it usually takes for a restore into the active instance, likewise; absent: none has succeeded.", func(p dr.Posture) (float64, bool) {
+		return p.Usual.RestoreSeconds, p.Usual.RestoreSeconds > 0
+	}},
 	{"apimdr_holds", "Holds in force, of the service, those it forms a pair with, and its drill instance.", func(p dr.Posture) (float64, bool) { return float64(len(p.Holds)), true }},
 }
 
@@ -41,11 +52,15 @@ func truth(is bool) float64 {
 
 var labels = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
-// writeMetrics tells the status in the text format of Prometheus.
-func writeMetrics(w http.ResponseWriter, s engine.Status) {
+const metricHead = "# HELP %s %s\n# TYPE %[1]s gauge\n"
+
+// writeMetrics tells the status, and how many operations are in flight, in the text format of Prometheus.
+func writeMetrics(w http.ResponseWriter, s engine.Status, inFlight int) {
 	var b strings.Builder
+	fmt.Fprintf(&b, metricHead, inFlightMetric, inFlightHelp)
+	fmt.Fprintf(&b, "%s %d\n", inFlightMetric, inFlight)
 	for _, m := range metrics {
-		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %[1]s gauge\n", m.name, m.help)
+		fmt.Fprintf(&b, metricHead, m.name, m.help)
 		for _, p := range s.Services {
 			if value, ok := m.of(p); ok {
 				fmt.Fprintf(&b, "%s{service=\"%s\",plan=\"%s\"} %s\n", m.name, labels.Replace(p.Service), labels.Replace(p.Plan), strconv.FormatFloat(value, 'g', -1, 64))

@@ -34,7 +34,7 @@ func (s *shelf) get(target string) *httptest.ResponseRecorder {
 	router := customhandler.NewRouter(customhandler.Options{Log: a.Log})
 	a.Register(router)
 	w := httptest.NewRecorder()
-	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	serve(router, w, httptest.NewRequest(http.MethodGet, target, nil))
 	return w
 }
 

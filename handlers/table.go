@@ -97,8 +97,10 @@ func (a *App) Table() []Function {
 		{Name: "ReleaseService", Pattern: "POST /api/services/{name}/release", Role: principal.Operator, HTTP: a.releaseService},
 		{Name: "GetServiceBusy", Pattern: "GET /api/services/{name}/busy", Role: principal.Reader, HTTP: a.getServiceBusy},
 		{Name: "GetStatus", Pattern: "GET /api/status", Role: principal.Reader, Query: []string{"format"}, HTTP: a.getStatus},
+		{Name: "GetDashboard", Pattern: "GET /api/dashboard", Role: principal.Anybody, HTTP: a.getDashboard()},
 		{Name: "ListRecoveryPoints", Pattern: "GET /api/recovery-points", Role: principal.Reader, Query: []string{"service", "prune"}, HTTP: a.listRecoveryPoints},
 		{Name: "GetNotCovered", Pattern: "GET /api/recovery-points/{id}/not-covered", Role: principal.Reader, HTTP: a.getNotCovered},
+		{Name: "GetOpenAPI", Pattern: "GET /api/openapi.json", Role: principal.Reader, HTTP: a.getOpenAPI},
 		{Name: "RunOperation", Message: a.runOperation},
 		{Name: "PollOperation", Message: a.pollOperation},
 		{Name: "Watchdog", Timer: a.watchdog},
@@ -116,7 +118,9 @@ func (a *App) Register(r *customhandler.Router) {
 		case f.HTTP != nil:
 			serve := knownQuery(f)
 			f.HTTP = func(w http.ResponseWriter, r *http.Request) {
-				a.Engine.Refresh(r.Context())
+				if f.Role != principal.Anybody { // whom nobody knows makes the app read nothing
+					a.Engine.Refresh(r.Context())
+				}
 				serve(w, r)
 			}
 			r.HTTP(f.Name, f.Pattern, a.guarded(f))

@@ -9,6 +9,7 @@ import (
 
 	"apim-dr/internal/bus"
 	"apim-dr/internal/engine"
+	"apim-dr/internal/principal"
 )
 
 type binding struct {
@@ -62,8 +63,8 @@ func TestTheTableAndTheFolderAgree(t *testing.T) {
 			if len(in.Methods) != 0 {
 				t.Errorf("%s: with methods in function.json the host answers a wrong one with a bare 404; without, we answer 405 and say what is accepted", f.Name)
 			}
-			if in.AuthLevel != "function" {
-				t.Errorf("%s: open to anybody (%s)", f.Name, in.AuthLevel)
+			if want := map[bool]string{true: "anonymous", false: "function"}[f.Role == principal.Anybody]; in.AuthLevel != want {
+				t.Errorf("%s: authLevel is %s, want %s", f.Name, in.AuthLevel, want)
 			}
 		case f.Timer != nil:
 			if in.Type != "timerTrigger" || !strings.HasPrefix(in.Schedule, "%") {
@@ -93,5 +94,14 @@ func TestNoQueueIsLeftUnread(t *testing.T) {
 	}
 	if read[bus.Results] {
 		t.Error("results is for subscribers")
+	}
+}
+
+// What anybody may call holds no data: this page alone.
+func TestAnybodyMayCallThePageAlone(t *testing.T) {
+	for _, f := range (&App{}).Table() {
+		if (f.Role == principal.Anybody) != (f.Name == "GetDashboard") {
+			t.Errorf("%s is for %s", f.Name, f.Role)
+		}
 	}
 }

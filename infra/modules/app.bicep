@@ -142,6 +142,7 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
           globalValidation: {
             requireAuthentication: true
             unauthenticatedClientAction: 'Return401'
+            excludedPaths: ['/api/dashboard'] // a page without data, which leads to where a session begins
           }
           identityProviders: {
             azureActiveDirectory: {

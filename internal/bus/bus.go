@@ -140,9 +140,9 @@ func (b *Bus) knock(ctx context.Context, queue engine.Queue, m Message, id strin
 	return b.lanes[string(queue)].send(ctx, message)
 }
 
-// traced returns application properties with traceparent in them: under its own name, and under that of the Azure SDKs.
+// traced returns application properties with traceparent in them: under its own name, and under that which older Azure SDKs look for.
 func traced(traceparent string) map[string]any {
-	if traceparent == "" {
+	if traceparent = trace.Parent(traceparent); traceparent == "" {
 		return map[string]any{}
 	}
 	return map[string]any{"traceparent": traceparent, "Diagnostic-Id": traceparent}

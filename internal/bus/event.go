@@ -9,6 +9,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"apim-dr/internal/dr"
+	"apim-dr/internal/trace"
 )
 
 // maxEvent bounds the body of an event, in bytes. Service Bus takes 256 KiB in the Standard tier, properties included
@@ -52,8 +53,8 @@ func envelope(e dr.Event, content any, source string) ([]byte, error) {
 	ce.SetTime(e.Time.UTC())
 	ce.SetDataContentType(event.ApplicationJSON)
 	ce.DataEncoded = data
-	if e.Traceparent != "" {
-		ce.SetExtension("traceparent", e.Traceparent)
+	if t := trace.Parent(e.Traceparent); t != "" {
+		ce.SetExtension("traceparent", t)
 	}
 	if err := ce.Validate(); err != nil {
 		return nil, fmt.Errorf("event %s: %w", e.ID, err)

@@ -197,6 +197,19 @@ func TestAnEventIsReadableForTheCloudEventsSDK(t *testing.T) {
 	}
 }
 
+// A record can be changed by whoever may write to the state storage.
+func TestAMalformedTraceparentGoesIntoNoEventAndNoMessage(t *testing.T) {
+	op := endings(t)[dr.Succeeded]
+	op.Traceparent = strings.ToUpper(traceparent)
+	body, err := cloudEvent(dr.ResultEvent(op), source)
+	if err != nil || strings.Contains(string(body), "traceparent") {
+		t.Errorf("%v, %s", err, body)
+	}
+	if p := traced(op.Traceparent); len(p) > 0 {
+		t.Errorf("properties %v", p)
+	}
+}
+
 func TestAnEventThatWouldBeTooLargeLosesEvidenceFirstAndSaysSo(t *testing.T) {
 	op := endings(t)[dr.Failed]
 	op.Error.Message = strings.Repeat("m", 20_000)

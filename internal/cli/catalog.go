@@ -21,6 +21,7 @@ func (o Options) addCatalog(root *cobra.Command, verbose *bool) {
 			"copies that lie beside the backups. For when the state storage was lost. What is recorded already stays unless it is older.\n\n" +
 			"Exit status:\n  0  everything was read\n  1  usage or configuration, or something could not be read",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer o.stopping(cmd.Context())()
 			if err := oneOf("output", output, "table", "json"); err != nil {
 				return err
 			}

@@ -1,5 +1,5 @@
-// Package cli is the command line: what a person runs when the Function App cannot be called. It parses, asks, prints and ends with a status; what is
-// done is the engine's.
+// Package cli is the command line: what a person asks the Function App for, and what a person runs when that cannot be called. It parses, asks, prints and
+// ends with a status; what is done is the engine's, there or in this process.
 package cli
 
 import (
@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"apim-dr/internal/client"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/record"
@@ -26,6 +28,11 @@ type Options struct {
 	// Direct wires a Setup whose records live in this process only, Stamp one whose records are the stamp's, Verify one like Direct's that can be looked
 	// through. The error is the configuration's.
 	Direct, Stamp, Verify func(environ []string, log *slog.Logger) (Setup, error)
+	// App tells how the Function App is called. The error is the configuration's.
+	App func(environ []string) (client.Options, error)
+	Now func() time.Time
+	// Width is how many columns the terminal has that shows both Out and Err; zero: one of them goes elsewhere.
+	Width func() int
 }
 
 // Setup is what was wired from the configuration.
@@ -86,19 +93,8 @@ func end(status int, format string, args ...any) error {
 
 // Run runs the command that args name and returns the exit status. When ctx ends, what ARM has begun goes on there, and the command says so.
 func Run(ctx context.Context, args []string, o Options) int {
-	root := &cobra.Command{
-		Use: "apim-dr", Short: "Disaster recovery for Azure API Management",
-		Long:         "Disaster recovery for Azure API Management.\n\nWithout arguments it is the custom handler of the Function App and serves. The commands are for a person who cannot call that.",
-		SilenceUsage: true, SilenceErrors: true, CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-	}
+	root := o.root()
 	root.SetArgs(args)
-	root.SetIn(o.In)
-	root.SetOut(o.Out)
-	root.SetErr(o.Err)
-	verbose := root.PersistentFlags().Bool("verbose", false, "log every step")
-	o.addFailover(root, verbose)
-	o.addCatalog(root, verbose)
-	o.addVerify(root, verbose)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return OK
@@ -111,6 +107,36 @@ func Run(ctx context.Context, args []string, o Options) int {
 		fmt.Fprintln(o.Err, clean(text))
 	}
 	return status
+}
+
+// root has all commands.
+func (o Options) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "apim-dr", Short: "Disaster recovery for Azure API Management",
+		Long: "Disaster recovery for Azure API Management.\n\nWithout arguments it is the custom handler of the Function App and serves. The commands call the Function App (APIMDR_URL,\n" +
+			"APIMDR_KEY or APIMDR_AUDIENCE; docs/cli.md), but for failover --direct, catalog and verify, which do without it.",
+		SilenceUsage: true, SilenceErrors: true, CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetIn(o.In)
+	root.SetOut(o.Out)
+	root.SetErr(o.Err)
+	verbose := root.PersistentFlags().Bool("verbose", false, "log every step")
+	o.addStatus(root)
+	o.addBackup(root)
+	o.addRestore(root)
+	o.addFailover(root, verbose)
+	o.addDrill(root)
+	o.addOperations(root)
+	o.addPoints(root)
+	o.addHold(root)
+	o.addCatalog(root, verbose)
+	o.addVerify(root, verbose)
+	return root
+}
+
+// stopping tells whoever presses Ctrl-C that the step at work is not cut short. The returned function ends that.
+func (o Options) stopping(ctx context.Context) func() bool {
+	return context.AfterFunc(ctx, func() { fmt.Fprintln(o.Err, "\nstopping after the step at work; Ctrl-C again ends at once") })
 }
 
 // log is where the engine's own lines go.

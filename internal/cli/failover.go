@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,42 +17,62 @@ import (
 
 // failover is one call of the command.
 type failover struct {
-	Options
-	fleet                                  fleetFlags
-	direct, dryRun, commands               bool
-	primary, target, point, confirm, final string
-	reason, output                         string
-	overrides                              []string
+	*recovery
+	fleet                  fleetFlags
+	direct, commands       bool
+	primary, target, final string
+	safety                 bool
+	most                   string // of the backups before it
 }
 
 func (o Options) addFailover(root *cobra.Command, verbose *bool) {
-	f := &failover{Options: o}
+	f := &failover{recovery: &recovery{app: &app{Options: o}, kind: dr.KindFailover}}
 	cmd := &cobra.Command{
-		Use: "failover", Short: "Restore the newest good backup of an instance into its standby, without the Function App", Args: cobra.NoArgs,
-		Long: "Restores a backup of the primary into another instance of its pair, which is overwritten, and records that one as the active instance. With --direct it\n" +
-			"needs nothing but your own Azure login and the backup container: no Function App, no Service Bus, no state storage. See docs/break-glass.md.\n\n" + statuses,
-		Example: "  apim-dr failover --direct --fleet fleet.json --primary contoso-eu --dry-run\n  apim-dr failover --direct --fleet fleet.json --primary contoso-eu --confirm contoso-us",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), *verbose) },
+		Use: "failover [NAME]", Short: "Restore the newest good backup of an instance into its standby and make that one the active instance", Args: cobra.MaximumNArgs(1),
+		Long: "Restores a backup of the primary into another instance of its pair, which is overwritten, and records that one as the active instance. A failback is the same\n" +
+			"the other way round. It shows the plan and asks for the name of what is overwritten.\n\n" +
+			"With --direct it needs nothing but your own Azure login and the backup container: no Function App, no Service Bus, no state storage. See docs/break-glass.md.\n\n" + appStatuses + strings.Replace(statuses, "Exit status:", "\n\nExit status of --direct:", 1),
+		Example: "  apim-dr failover contoso-eu --dry-run\n  apim-dr failover contoso-eu --reason 'West Europe is gone' --wait\n" +
+			"  apim-dr failover --direct --fleet fleet.json --primary contoso-eu --confirm contoso-us",
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args, *verbose) },
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.direct, "direct", false, "in this process, with your own Azure login")
-	flags.StringVar(&f.primary, "primary", "", "name of the active instance, which is left")
+	flags.StringVar(&f.primary, "primary", "", "name of the active instance, which is left: the same as NAME")
 	flags.StringVar(&f.target, "target", "", "name of the instance that is overwritten; without it the first that is fit")
-	flags.StringVar(&f.point, "recovery-point", dr.Latest, "latest | id | time (RFC 3339: the newest good one at that time)")
 	flags.StringVar(&f.confirm, "confirm", "", "name of the instance that is overwritten, once more; without it you are asked")
 	flags.StringVar(&f.final, "final-backup", string(dr.FinalNever), "back the primary up once more: never | auto | require")
-	flags.StringSliceVar(&f.overrides, "override", nil, "names of checks that may fail")
-	flags.StringVar(&f.reason, "reason", "", "kept with the operation")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and do nothing")
+	flags.BoolVar(&f.safety, "safety-backup", false, "back up what is overwritten first")
+	flags.StringVar(&f.most, "max-wait", "", "how long these backups may take, such as 10m")
 	flags.BoolVar(&f.commands, "print-commands", false, "print shell lines that do the same with az, and do nothing")
-	flags.StringVarP(&f.output, "output", "o", "table", "table | json (one document at the end; nothing is asked)")
+	f.recovery.flags(cmd)
+	f.app.flags(cmd)
+	f.why(cmd)
+	f.waits(cmd, "it has ended; --direct always does")
 	f.fleet.add(cmd)
 	root.AddCommand(cmd)
 }
 
-func (f *failover) run(ctx context.Context, verbose bool) error {
+// Flags that mean something in one of the two ways alone.
+var (
+	ofDirect = []string{"fleet", "primary-id", "target-id", "storage", "access"}
+	ofApp    = []string{"url", "wait", "ticket", "safety-backup", "max-wait"}
+)
+
+func (f *failover) run(cmd *cobra.Command, args []string, verbose bool) error {
+	if len(args) == 1 && f.primary != "" {
+		return errors.New("NAME together with --primary; accepted: one or the other")
+	} else if len(args) == 1 {
+		f.primary = args[0]
+	}
 	if f.primary == "" {
 		f.primary = f.fleet.primaryID[strings.LastIndex(f.fleet.primaryID, "/")+1:]
+	}
+	here := f.direct || f.commands
+	for _, name := range map[bool][]string{true: ofApp, false: ofDirect}[here] {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s is for a failover %s --direct", name, map[bool]string{true: "without", false: "with"}[here])
+		}
 	}
 	err := errors.Join(oneOf("output", f.output, "table", "json"), oneOf("final-backup", f.final, string(dr.FinalNever), string(dr.FinalAuto), string(dr.FinalRequire)))
 	switch {
@@ -63,9 +82,27 @@ func (f *failover) run(ctx context.Context, verbose bool) error {
 		return errors.New("--primary is not set; accepted: the name of the active instance, which is left")
 	case f.commands && f.final != string(dr.FinalNever):
 		return errors.New("--print-commands prints the restore alone; leave out --final-backup")
-	case !f.direct && !f.commands:
-		return f.elsewhere()
+	case !here:
+		return f.call(cmd.Context())
 	}
+	return f.locally(cmd.Context(), verbose)
+}
+
+// call has the Function App do it.
+func (f *failover) call(ctx context.Context) error {
+	if err := f.connect(); err != nil {
+		return err
+	}
+	b := f.recovery.body()
+	b.Primary, b.Target, b.FinalBackup, b.MaxWait = f.primary, f.target, f.final, f.most
+	if f.safety {
+		b.SafetyBackup = &f.safety
+	}
+	return f.recovery.run(ctx, b)
+}
+
+func (f *failover) locally(ctx context.Context, verbose bool) error {
+	defer f.stopping(ctx)()
 	environ, err := f.fleet.environ(f.Environ)
 	if err != nil {
 		return err
@@ -84,7 +121,7 @@ func (f *failover) run(ctx context.Context, verbose bool) error {
 func (f *failover) request() engine.RecoverRequest {
 	return engine.RecoverRequest{
 		Request: engine.Request{Service: f.primary, RequestedBy: f.Who, Reason: f.reason},
-		Kind:    dr.KindFailover, Target: f.target, Point: f.point, Confirm: f.confirm, Final: dr.FinalMode(f.final), Overrides: f.overrides,
+		Kind:    dr.KindFailover, Target: f.target, Point: f.point, Confirm: f.confirm, Final: dr.FinalMode(f.final), Overrides: f.checks,
 		DryRun: f.dryRun, Trigger: dr.TriggerCLI,
 	}
 }
@@ -170,22 +207,6 @@ func refusal(p dr.Plan) error {
 }
 
 func (f *failover) asks() bool { return f.Terminal && f.confirm == "" && f.output == "table" }
-
-func (f *failover) ask(ctx context.Context, name string) bool {
-	fmt.Fprintf(f.Err, "\n%s is overwritten. Type its name to go on: ", name)
-	typed := make(chan string, 1)
-	go func() { // reading cannot be interrupted; after Ctrl-C the process ends anyway
-		line, _ := bufio.NewReader(f.In).ReadString('\n')
-		typed <- line
-	}()
-	select {
-	case <-ctx.Done():
-		fmt.Fprintln(f.Err)
-		return false
-	case line := <-typed:
-		return strings.EqualFold(strings.TrimSpace(line), name)
-	}
-}
 
 func (f *failover) follow(ctx context.Context, e *engine.Engine, bus *direct.Bus, roles *direct.Roles, answer engine.Recovery) error {
 	fmt.Fprintf(f.Err, "\n%s  operation %s\n", clock(e.Now()), answer.Operation.ID)

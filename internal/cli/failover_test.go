@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -142,7 +141,7 @@ func TestCtrlCAtTheQuestionEndsIt(t *testing.T) {
 		defer never.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Minute, cancel)
-		f := failover{Options: Options{In: in, Err: io.Discard}}
+		f := Options{In: in, Err: io.Discard}
 		if began := time.Now(); f.ask(ctx, "contoso-us") || time.Since(began) != time.Minute {
 			t.Error("it took that for a yes")
 		}
@@ -286,17 +285,3 @@ func TestWhatOthersWroteDoesNotSteerTheTerminal(t *testing.T) {
 		has(t, out, "no[2Jsuchbackup")
 	})
 }
-
-func ExampleRun_withoutDirect() {
-	fmt.Println(Run(context.Background(), []string{"failover", "--primary", "contoso-eu", "--reason", "it's down"}, Options{Out: writer{}, Err: writer{}}))
-	// Output:
-	// curl --silent --show-error --request POST "https://$APP.azurewebsites.net/api/failovers" \
-	//   --header "x-functions-key: $FUNCTION_KEY" --header 'Content-Type: application/json' \
-	//   --data '{"primary":"contoso-eu","recoveryPoint":"latest","finalBackup":"never","reason":"it'\''s down"}'
-	// Calling the Function App from here comes with a later version; the line above does it. When the Function App is gone, pass --direct.
-	// 1
-}
-
-type writer struct{}
-
-func (writer) Write(p []byte) (int, error) { return fmt.Print(string(p)) }

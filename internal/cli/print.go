@@ -33,7 +33,11 @@ func title(p dr.Plan) string {
 	if p.Point != nil {
 		point = fmt.Sprintf("recovery point %s of %s, %s old", p.Point.ID, utc(p.Point.CreatedAt), time.Duration(p.DataAge))
 	}
-	return fmt.Sprintf("Failover of %s into %s, which is OVERWRITTEN with %s", p.Source.Name, p.Target.Name, point)
+	what := fmt.Sprintf("%s of %s into %s", strings.ToUpper(string(p.Kind[:1]))+string(p.Kind[1:]), p.Source.Name, p.Target.Name)
+	if strings.EqualFold(p.Source.Name, p.Target.Name) {
+		what = "Restore of " + p.Target.Name
+	}
+	return what + ", which is OVERWRITTEN with " + point
 }
 
 func printPlan(w io.Writer, p dr.Plan) {
@@ -86,9 +90,7 @@ func printResult(w io.Writer, r dr.Result) {
 	default:
 		fmt.Fprintf(w, "ARM cannot confirm the restore of %s; look at it before anything else is started there.\n", r.Service)
 	}
-	if r.Error != nil {
-		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(clean(r.Error.String()), "\n", "\n  "))
-	}
+	trouble(w, r)
 	t := table(w)
 	rec := r.Recovery
 	if r.Outcome == dr.Succeeded {
@@ -106,10 +108,37 @@ func printResult(w io.Writer, r dr.Result) {
 		fmt.Fprintf(t, "  no final backup\t%s\n", clean(rec.FinalTold))
 	}
 	_ = t.Flush()
+	notes(w, r)
+	list(w, "Now", rec.NextSteps)
+}
+
+// printBackup tells how a backup ended; point is its recovery point.
+func printBackup(w io.Writer, r dr.Result, point string) {
+	fmt.Fprintf(w, "\n%s: ", strings.ToUpper(string(r.Outcome)))
+	switch r.Outcome {
+	case dr.Succeeded:
+		fmt.Fprintf(w, "%s is backed up as %s, in %s from the call to the verified end.\n", r.Service, clean(point), r.EndedAt.Sub(r.CreatedAt).Round(time.Second))
+	case dr.Rejected:
+		fmt.Fprintf(w, "no backup of %s was begun.\n", r.Service)
+	case dr.Failed:
+		fmt.Fprintf(w, "%s was not backed up.\n", r.Service)
+	default:
+		fmt.Fprintf(w, "ARM cannot confirm the backup of %s.\n", r.Service)
+	}
+	trouble(w, r)
+	notes(w, r)
+}
+
+func trouble(w io.Writer, r dr.Result) {
+	if r.Error != nil {
+		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(clean(r.Error.String()), "\n", "\n  "))
+	}
+}
+
+func notes(w io.Writer, r dr.Result) {
 	for _, note := range r.Evidence {
 		fmt.Fprintf(w, "  %s %s\n", utc(note.At), clean(note.Text))
 	}
-	list(w, "Now", rec.NextSteps)
 }
 
 func seconds(s float64) time.Duration {

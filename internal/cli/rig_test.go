@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"apim-dr/internal/apim"
+	"apim-dr/internal/client"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/mask"
@@ -64,6 +65,10 @@ type rig struct {
 	lists   map[string]string // of permissions, by the end of their scope's id; others are of all actions. An error's code: refused
 	onPost  func()
 	onList  func() // permissions are asked for
+
+	app     func([]string) (client.Options, error)
+	columns int      // of the terminal
+	more    []string // of the environment
 }
 
 func newRig(t *testing.T) *rig {
@@ -136,8 +141,8 @@ func (r *rig) run(args ...string) (out, err string, status int) {
 		return r.setup, nil
 	}
 	status = Run(r.ctx, args, Options{
-		In: strings.NewReader(r.in), Terminal: r.person, Out: outputs[0], Err: outputs[1], Environ: []string{"FLEET=theirs", "fleet_file=theirs", "BACKUP_KEY=" + theKey}, Who: "ann",
-		Direct: wire, Stamp: wire, Verify: r.recorded,
+		In: strings.NewReader(r.in), Terminal: r.person, Out: outputs[0], Err: outputs[1], Environ: append(r.more, "FLEET=theirs", "fleet_file=theirs", "BACKUP_KEY="+theKey), Who: "ann",
+		Direct: wire, Stamp: wire, Verify: r.recorded, App: r.app, Now: time.Now, Width: func() int { return r.columns },
 	})
 	if all := stdout.String() + stderr.String(); strings.Contains(all, theKey) {
 		r.t.Errorf("the key was printed:\n%s", all)

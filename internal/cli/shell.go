@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -27,28 +26,6 @@ func comment(b *strings.Builder, text string) {
 	for line := range strings.Lines(clean(text)) {
 		fmt.Fprintf(b, "# %s\n", strings.TrimSpace(line))
 	}
-}
-
-// elsewhere shows the call that the Function App takes.
-func (f *failover) elsewhere() error {
-	body, err := json.Marshal(struct {
-		Primary  string   `json:"primary"`
-		Target   string   `json:"target,omitempty"`
-		Confirm  string   `json:"confirm,omitempty"`
-		Point    string   `json:"recoveryPoint"`
-		Final    string   `json:"finalBackup"`
-		Override []string `json:"override,omitempty"`
-		Reason   string   `json:"reason,omitempty"`
-		DryRun   bool     `json:"dryRun,omitempty"`
-	}{f.primary, f.target, f.confirm, f.point, f.final, f.overrides, f.reason, f.dryRun})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(f.Out, `curl --silent --show-error --request POST "https://$APP.azurewebsites.net/api/failovers" \
-  --header "x-functions-key: $FUNCTION_KEY" --header 'Content-Type: application/json' \
-  --data %s
-`, quote(string(body)))
-	return end(Usage, "Calling the Function App from here comes with a later version; the line above does it. When the Function App is gone, pass --direct.")
 }
 
 // printCommands prints the restore as shell lines. They need no plan to pass: what was found stands there as comments.

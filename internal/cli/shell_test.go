@@ -1,22 +1,16 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"apim-dr/handlers"
 	"apim-dr/internal/apim"
-	"apim-dr/internal/customhandler"
 	"apim-dr/internal/dr"
 )
 
@@ -134,28 +128,6 @@ func TestThePrintedCommandsNeedNoPlanNorAccess(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestTheCallThatIsShownIsOneThatTheFunctionAppTakes(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		out, _, status := r.run("failover", "--primary", "contoso-eu", "--target", "contoso-us", "--confirm", "contoso-us", "--final-backup", "auto", "--override", "sku", "--reason", "it's down", "--dry-run")
-		_, body, _ := strings.Cut(out, "--data ")
-		word, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+body).Output()
-		if err != nil || status != Usage {
-			t.Fatalf("status %d, %v", status, err)
-		}
-		app := &handlers.App{Engine: r.setup.Engine, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-		router := customhandler.NewRouter(customhandler.Options{Log: app.Log, Timeout: time.Minute})
-		app.Register(router)
-		req := httptest.NewRequestWithContext(t.Context(), "POST", "/api/failovers", bytes.NewReader(word))
-		req.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		router.ServeHTTP(w, req)
-		if w.Code != 200 {
-			t.Errorf("%d %s to %s", w.Code, w.Body, word)
-		}
-		has(t, w.Body.String(), `"dryRun":true`, `"name":"finalBackup"`)
-	})
 }
 
 func TestNothingThatIsPrintedLeavesItsWordOrItsComment(t *testing.T) {

@@ -87,6 +87,7 @@ func (o Options) addVerify(root *cobra.Command, verbose *bool) {
 }
 
 func (v *verify) run(ctx context.Context, verbose bool) error {
+	defer v.stopping(ctx)()
 	if err := oneOf("output", v.output, "table", "json"); err != nil {
 		return err
 	}

@@ -47,6 +47,8 @@ type Config struct {
 	Direct bool
 	// StorageKeys are the keys of backup storages with access storageKey, by account.
 	StorageKeys map[string]Secret
+	// App is how a command reaches the Function App; filled by LoadApp alone.
+	App App
 	// Warnings are for the log: what works but is probably not meant.
 	Warnings []string
 }
@@ -92,6 +94,7 @@ const (
 	PartHost  Part = "host" // the Functions host: port, timers and region
 	PartBus   Part = "bus"
 	PartState Part = "state"
+	PartApp   Part = "app" // the Function App, for a command that calls it
 )
 
 // Load reads the configuration of the Function App from environ, as os.Environ gives it, and the fleet's file through readFile (os.ReadFile). A

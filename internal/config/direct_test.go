@@ -67,13 +67,13 @@ func TestADirectCommandNeedsWhatItAsksFor(t *testing.T) {
 func TestWhatADirectCommandDoesNotNeedNeverStandsInItsWay(t *testing.T) {
 	broken := map[string]string{"SERVICEBUS": "@Microsoft.KeyVault(x)", "SERVICEBUS__fullyQualifiedNamespace": "?", "SERVICEBUS_REGION": "?", "STATE_STORAGE": "?",
 		"STATE_STORAGE__blobServiceUri": "?", "STATE_REGION": "?", "STATE_CONTAINER": "?", "STAMP_REGION": "?", "REGION_NAME": "?", "WATCHDOG_SCHEDULE": "?",
-		"DRILL_SCHEDULE": "?", "PRUNE_SCHEDULE": "?", "USAGE_SCHEDULE": "?", "DISCOVER_SUBSCRIPTIONS": "?", "USAGE_CONTAINER": "?", "FUNCTIONS_CUSTOMHANDLER_PORT": "?", "WEBSITE_TIME_ZONE": "Mars", "AUTH": "?", "WEBSITE_AUTH_ENABLED": "?"}
+		"DRILL_SCHEDULE": "?", "PRUNE_SCHEDULE": "?", "USAGE_SCHEDULE": "?", "DISCOVER_SUBSCRIPTIONS": "?", "USAGE_CONTAINER": "?", "FUNCTIONS_CUSTOMHANDLER_PORT": "?", "APIMDR_URL": "?", "APIMDR_KEY": "?\n?", "APIMDR_AUDIENCE": "?", "WEBSITE_TIME_ZONE": "Mars", "AUTH": "?", "WEBSITE_AUTH_ENABLED": "?"}
 	c, err := LoadDirect(direct(broken), noFiles)
 	if err != nil || len(c.Warnings) != 0 || c.ServiceBus != (ServiceBus{}) || c.State.ConnectionString != "" || c.State.Endpoint != "" {
 		t.Errorf("%v, warnings %q", err, c.Warnings)
 	}
 	for _, f := range settingFields() {
-		if part := Part(f.Tag.Get("part")); part != "" && (!slices.Contains([]Part{PartHost, PartBus, PartState}, part) || broken[f.Tag.Get("envconfig")] == "") {
+		if part := Part(f.Tag.Get("part")); part != "" && (!slices.Contains([]Part{PartHost, PartBus, PartState, PartApp}, part) || broken[f.Tag.Get("envconfig")] == "") {
 			t.Errorf("%s: part %q, not tried here", f.Name, part)
 		}
 	}

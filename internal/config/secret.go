@@ -36,6 +36,9 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Secrets are all secrets in plain text, for whoever takes them out of texts: keys themselves, not the connection strings around them.
 func (c Config) Secrets() []string {
 	list := []string{c.Credential.ClientSecret.Reveal()}
+	if c.App.Key != "" {
+		list = append(list, c.App.Key.Reveal())
+	}
 	for _, key := range c.StorageKeys {
 		list = append(list, key.Reveal())
 	}

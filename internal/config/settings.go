@@ -56,6 +56,10 @@ type settings struct {
 	RegionName  string `envconfig:"REGION_NAME" is:"region" part:"host"`
 	TimeZone    string `envconfig:"WEBSITE_TIME_ZONE" is:"text" part:"host"`
 
+	AppURL      string `envconfig:"APIMDR_URL" is:"endpoint" part:"app"`
+	AppKey      Secret `envconfig:"APIMDR_KEY" is:"appKey" secret:"true" part:"app"`
+	AppAudience string `envconfig:"APIMDR_AUDIENCE" is:"appAudience" part:"app"`
+
 	Invocation    string `envconfig:"TIMING_INVOCATION" is:"duration" default:"100s"`
 	PostWindow    string `envconfig:"TIMING_POST_WINDOW" is:"duration" default:"60s"`
 	Settle        string `envconfig:"TIMING_SETTLE" is:"duration" default:"5m"`

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
-	"strings"
 
 	"apim-dr/internal/trace"
 )
@@ -30,7 +28,8 @@ type Invocation struct {
 	ID string
 	// Function is the name the function is registered under.
 	Function string
-	// TraceParent is a valid W3C traceparent: the caller's, else a new one. Empty only if Options.Rand failed.
+	// TraceParent is a valid W3C traceparent: of a message that has one, and where the host did not go on with its trace, the message's; else the
+	// caller's, else a new one. Empty only if Options.Rand failed.
 	TraceParent string
 }
 
@@ -46,14 +45,31 @@ func InvocationFrom(ctx context.Context) Invocation {
 func (rt *Router) begin(r *http.Request, function string) context.Context {
 	inv := Invocation{ID: invocationID(r), Function: function}
 	ctx := trace.Annotate(r.Context(), KeyFunction, function, KeyInvocation, inv.ID)
-	if got := r.Header.Values("Traceparent"); len(got) == 1 && validTraceParent(got[0]) {
-		inv.TraceParent = got[0]
-	} else if made, err := rt.newTraceParent(); err == nil {
-		inv.TraceParent = made
-	} else {
-		rt.opts.Log.WarnContext(ctx, "no trace id could be made", KeyError, err)
+	if got := r.Header.Values("Traceparent"); len(got) == 1 {
+		inv.TraceParent = trace.Parent(got[0])
 	}
+	if inv.TraceParent == "" {
+		made, err := rt.newTraceParent()
+		if err != nil {
+			rt.opts.Log.WarnContext(ctx, "no trace id could be made", KeyError, err)
+		}
+		inv.TraceParent = made
+	}
+	return withInvocation(ctx, inv)
+}
+
+func withInvocation(ctx context.Context, inv Invocation) context.Context {
 	return context.WithValue(trace.With(ctx, inv.TraceParent), invocationKey{}, inv)
+}
+
+// follow returns ctx in the trace of the message that it is about, if that has one: whether the host goes on with it is the host's to decide.
+func follow(ctx context.Context, traceparent string) context.Context {
+	inv := InvocationFrom(ctx)
+	if id := trace.ID(traceparent); id == "" || id == trace.ID(inv.TraceParent) {
+		return ctx
+	}
+	inv.TraceParent = trace.Parent(traceparent)
+	return withInvocation(ctx, inv)
 }
 
 // invocationID reads the host's id; it goes into logs and answers, so an overlong one is not taken.
@@ -62,14 +78,6 @@ func invocationID(r *http.Request) string {
 		return id
 	}
 	return ""
-}
-
-// traceParent is version-traceid-parentid-flags of W3C Trace Context, 3.2; versions after 00 may go on.
-var traceParent = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-[!-~]{0,256})?$`)
-
-func validTraceParent(s string) bool {
-	m := traceParent.FindStringSubmatch(s)
-	return m != nil && m[1] != "ff" && strings.Trim(m[2], "0") != "" && strings.Trim(m[3], "0") != "" && (m[1] != "00" || m[4] == "")
 }
 
 // newTraceParent makes a version 00 traceparent, marked as sampled because the log keeps it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 
 	"apim-dr/internal/trace"
 )
@@ -24,8 +25,8 @@ func (h logHandler) Enabled(ctx context.Context, level slog.Level) bool {
 
 func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 	r = r.Clone()
-	r.AddAttrs(trace.Attrs(ctx)...)
-	if id := traceID(trace.From(ctx)); id != "" {
+	r.AddAttrs(besides(r, trace.Attrs(ctx))...)
+	if id := trace.ID(trace.From(ctx)); id != "" {
 		r.AddAttrs(slog.String(KeyTrace, id))
 	}
 	if r.Level >= slog.LevelError {
@@ -42,10 +43,12 @@ func (h logHandler) WithGroup(name string) slog.Handler {
 	return logHandler{h.out.WithGroup(name), h.err.WithGroup(name)}
 }
 
-// traceID is the second part of a traceparent: what the hops of an operation have in common.
-func traceID(traceparent string) string {
-	if m := traceParent.FindStringSubmatch(traceparent); m != nil {
-		return m[2]
-	}
-	return ""
+// besides are those of attrs that the line does not have itself: a field that a line has twice is read in two ways.
+func besides(r slog.Record, attrs []slog.Attr) []slog.Attr {
+	own := map[string]bool{}
+	r.Attrs(func(a slog.Attr) bool {
+		own[a.Key] = true
+		return true
+	})
+	return slices.DeleteFunc(slices.Clone(attrs), func(a slog.Attr) bool { return own[a.Key] })
 }

@@ -2,6 +2,7 @@ package customhandler
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -35,5 +36,17 @@ func TestErrorsGoToStderrAndLinesCarryTheirContext(t *testing.T) {
 		if strings.Count(got, "\n") != 1 || !strings.Contains(got, want) {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+func TestAFieldStandsInALineOnce(t *testing.T) {
+	var out bytes.Buffer
+	ctx := trace.Annotate(t.Context(), trace.KeyOperation, "op-1", trace.KeyService, "contoso-eu")
+	slog.New(NewLogHandler(&out, &out, slog.LevelInfo)).InfoContext(ctx, "both", trace.KeyService, "contoso-us")
+	if got := out.String(); !strings.HasSuffix(got, `"msg":"both","service":"contoso-us","operation":"op-1"}`+"\n") {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(trace.Attrs(ctx)); got != "[operation=op-1 service=contoso-eu]" {
+		t.Errorf("the context has now %s", got)
 	}
 }

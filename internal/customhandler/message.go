@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"apim-dr/internal/trace"
 )
 
 // BodyEncoding says how the host wrote a message body into the envelope.
@@ -77,6 +79,14 @@ func (r InvokeRequest) Message() (MessageInvocation, error) {
 	}
 	m.Body, m.BodyEncoding = messageBody(raw)
 	return m, nil
+}
+
+// traceparent is what the sender of the message wrote down as its trace: under the name of W3C Trace Context or, as older Azure SDKs do, as Diagnostic-Id.
+func (m MessageInvocation) traceparent() string {
+	if p := trace.Parent(m.ApplicationProperties["traceparent"]); p != "" {
+		return p
+	}
+	return m.ApplicationProperties["Diagnostic-Id"]
 }
 
 // messageBody tells the encodings apart by what they cannot contain: base64 has no quote, brace or bracket.

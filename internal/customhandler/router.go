@@ -41,8 +41,15 @@ type Router struct {
 	envelopes map[string]decoder // by function; nil for an HTTP function
 }
 
-// decoder reads an envelope and returns the function to run on it, and what its log lines are to carry.
-type decoder func(body []byte) (run func(context.Context) error, args []any, err error)
+// call is what an envelope asks for.
+type call struct {
+	run         func(context.Context) error
+	args        []any  // what its log lines are to carry
+	traceparent string // of the message; it may be anything
+}
+
+// decoder reads an envelope.
+type decoder func(body []byte) (call, error)
 
 // route marks the handlers of HTTP functions among those the mux makes itself.
 type route struct{ http.Handler }
@@ -76,26 +83,28 @@ func (rt *Router) HTTP(function, pattern string, h func(http.ResponseWriter, *ht
 
 // Timer registers a function with a timerTrigger. It panics if the name is taken.
 func (rt *Router) Timer(function string, h func(context.Context, TimerInvocation) error) {
-	rt.register(function, func(body []byte) (func(context.Context) error, []any, error) {
+	rt.register(function, func(body []byte) (call, error) {
 		req, err := DecodeInvokeRequest(body)
 		if err != nil {
-			return nil, nil, err
+			return call{}, err
 		}
 		t, err := req.Timer()
-		return func(ctx context.Context) error { return h(ctx, t) }, nil, err
+		return call{run: func(ctx context.Context) error { return h(ctx, t) }}, err
 	})
 }
 
 // Message registers a function with a serviceBusTrigger of dataType binary and cardinality one. An error abandons the message.
 // It panics if the name is taken.
 func (rt *Router) Message(function string, h func(context.Context, MessageInvocation) error) {
-	rt.register(function, func(body []byte) (func(context.Context) error, []any, error) {
+	rt.register(function, func(body []byte) (call, error) {
 		req, err := DecodeInvokeRequest(body)
 		if err != nil {
-			return nil, nil, err
+			return call{}, err
 		}
 		m, err := req.Message()
-		return func(ctx context.Context) error { return h(ctx, m) }, []any{KeyMessage, m.MessageID, KeyDelivery, m.DeliveryCount}, err
+		return call{
+			run: func(ctx context.Context) error { return h(ctx, m) }, args: []any{KeyMessage, m.MessageID, KeyDelivery, m.DeliveryCount}, traceparent: m.traceparent(),
+		}, err
 	})
 }
 

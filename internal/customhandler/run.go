@@ -48,13 +48,13 @@ func protect(f func() error) (err error) {
 func (rt *Router) serveEnvelope(w http.ResponseWriter, r *http.Request, function string) {
 	start := rt.opts.Now()
 	ctx := rt.begin(r, function)
-	run, args, err := rt.decode(w, r, function)
-	ctx = trace.Annotate(ctx, args...)
+	call, err := rt.decode(w, r, function)
+	ctx = trace.Annotate(follow(ctx, call.traceparent), call.args...)
 	status := http.StatusOK
 	if err == nil {
 		deadline, cancel := context.WithTimeout(ctx, rt.opts.Timeout)
 		defer cancel()
-		err = protect(func() error { return run(deadline) })
+		err = protect(func() error { return call.run(deadline) })
 	}
 	if bad, ok := err.(badEnvelope); ok {
 		status = bad.status
@@ -73,19 +73,19 @@ func (rt *Router) serveEnvelope(w http.ResponseWriter, r *http.Request, function
 }
 
 // decode reads the envelope of r; its errors are of type badEnvelope.
-func (rt *Router) decode(w http.ResponseWriter, r *http.Request, function string) (func(context.Context) error, []any, error) {
+func (rt *Router) decode(w http.ResponseWriter, r *http.Request, function string) (call, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxEnvelope))
 	if errors.As(err, new(*http.MaxBytesError)) {
-		return nil, nil, badEnvelope{fmt.Errorf("customhandler: the envelope is larger than %d bytes", MaxEnvelope), http.StatusRequestEntityTooLarge}
+		return call{}, badEnvelope{fmt.Errorf("customhandler: the envelope is larger than %d bytes", MaxEnvelope), http.StatusRequestEntityTooLarge}
 	}
 	if err != nil {
-		return nil, nil, badEnvelope{fmt.Errorf("customhandler: reading the envelope: %w", err), http.StatusBadRequest}
+		return call{}, badEnvelope{fmt.Errorf("customhandler: reading the envelope: %w", err), http.StatusBadRequest}
 	}
-	run, args, err := rt.envelopes[function](body)
+	c, err := rt.envelopes[function](body)
 	if err != nil {
 		err = badEnvelope{err, http.StatusBadRequest}
 	}
-	return run, args, err
+	return c, err
 }
 
 // pause waits Options.ErrorPause or for the end of ctx, which is the request's and not the invocation's: the deadline of the

@@ -79,14 +79,20 @@ func byHand(t *testing.T, change func(*arm.Config), names ...string) *hand {
 	t.Cleanup(server.Close)
 	h.armURL = server.URL
 	h.token, _ = tokens.Issue(audience, "ann")
+	h.environ = []string{"PATH=" + loggedIn(t, h.token) + ":" + os.Getenv("PATH"), "ARM_ENDPOINT=" + server.URL, "ARM_AUDIENCE=" + audience, "BACKUP_KEY=" + azurite.Key,
+		"BLOB_ENDPOINT=http://" + h.blobs.Addr() + "/{account}"}
+	return h
+}
+
+// loggedIn is a folder with an az that gives this token.
+func loggedIn(t *testing.T, token string) string {
+	t.Helper()
 	dir := t.TempDir()
-	az := fmt.Sprintf("#!/bin/sh\necho '{\"accessToken\":\"%s\",\"expires_on\":%d}'\n", h.token, time.Now().Add(time.Hour).Unix())
+	az := fmt.Sprintf("#!/bin/sh\necho '{\"accessToken\":\"%s\",\"expires_on\":%d}'\n", token, time.Now().Add(time.Hour).Unix())
 	if err := os.WriteFile(filepath.Join(dir, "az"), []byte(az), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h.environ = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "ARM_ENDPOINT=" + server.URL, "ARM_AUDIENCE=" + audience, "BACKUP_KEY=" + azurite.Key,
-		"BLOB_ENDPOINT=http://" + h.blobs.Addr() + "/{account}"}
-	return h
+	return dir
 }
 
 func (h *hand) run(t *testing.T, args ...string) (string, int) {

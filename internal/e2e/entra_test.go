@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -75,6 +77,14 @@ func TestRolesOfEntraDecideWhoMayDoWhat(t *testing.T) {
 			}
 			return false
 		})
+	}
+	for who, want := range map[string]int{reader: 1, operator: 0} { // the command line with the login of az
+		token, _ := s.Tokens.Issue(devstack.Audience, who)
+		cmd := exec.CommandContext(t.Context(), binary, "backup", "entra", "--reason", "why")
+		cmd.Env = []string{"APIMDR_URL=" + s.Host.URL(), "APIMDR_AUDIENCE=" + devstack.Audience, "PATH=" + loggedIn(t, token) + ":" + os.Getenv("PATH")}
+		if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != want || want == 1 && !strings.Contains(string(out), "This needs the app role Operator") {
+			t.Errorf("%s: %v\n%s", who, err, out)
+		}
 	}
 	if token, _ := s.Tokens.Issue("https://management.azure.com", operator); !refusedFor(t, s, token) {
 		t.Error("a token for somebody else opens")

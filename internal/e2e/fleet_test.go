@@ -12,7 +12,7 @@ const restoreTakes = 1200 * time.Millisecond
 
 // fleet of the stack: one or more services for each test. Those of a pair have a cold standby in East US that is no service itself.
 var fleet = slices.Concat(
-	services("bad", "nightly-a", "nightly-b", "idem", "list", "errors", "list-keys", "crowd", "in-place", "donor", "lone", "throttled", "alarms"),
+	services("bad", "nightly-a", "nightly-b", "traced", "list", "errors", "list-keys", "crowd", "in-place", "donor", "lone", "throttled", "alarms"),
 	services("kill-preflight", "kill-post", "kill-answer", "kill-poll", "kill-event"),
 	pairs("over-post", "over-answer", "over-poll", "over-verify", "over-event"),
 
@@ -35,7 +35,7 @@ var fleet = slices.Concat(
 	pair("both", func(p, s *devstack.Instance) { s.Unlisted = false; p.HostNames = []string{"api.contoso.com"} }),
 	pair("warm", func(p, s *devstack.Instance) { p.Warm = true }),
 	pair("held", func(p, s *devstack.Instance) { p.Warm = true }),
-	pairs("twice", "key", "adopt"),
+	pairs("twice", "key", "adopt", "at-terminal", "in-pipe", "in-pipe-bad"),
 	pair("newer", func(p, s *devstack.Instance) { p.StatusPolls, s.StatusPolls = true, true }),
 	pair("drilled", func(p, s *devstack.Instance) { p.Drill = "drilled-lab" }),
 	instance("drilled-lab"),

@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -22,6 +24,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 
 	"apim-dr/infra"
+	"apim-dr/internal/apicheck"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/standin/devstack"
 )
@@ -67,9 +70,21 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer stack.Close()
+	if api, err = description(); err != nil {
+		fmt.Fprintln(os.Stderr, "the description of the API:", err)
+		return 1
+	}
 	code := m.Run()
+	for _, wrong := range undescribed {
+		fmt.Fprintln(os.Stderr, "--- FAIL: openapi.json:", wrong)
+		code = 1
+	}
+	if err := events(); err != nil {
+		fmt.Fprintln(os.Stderr, "--- FAIL: docs/events:", err)
+		code = 1
+	}
 	if code == 0 && flag.Lookup("test.run").Value.String() == "" { // all tests ran
-		code = rights()
+		code = max(rights(), documented())
 	}
 	return code
 }
@@ -94,6 +109,22 @@ func rights() (code int) {
 		code = 1
 	}
 	return code
+}
+
+// events holds every event that the tests made the app send against the schemas of docs/events.
+func events() error {
+	schemas, err := apicheck.NewEvents("../../docs/events")
+	if err != nil {
+		return err
+	}
+	var wrong []error
+	for _, s := range stack.Bus.Sent("results") {
+		if !bytes.Contains(s.Body, []byte(`"apimdr.`)) { // a test's own
+			continue
+		}
+		wrong = append(wrong, schemas.Check(s.Body))
+	}
+	return errors.Join(wrong...)
 }
 
 // logLines keeps what the handler wrote.
@@ -189,7 +220,9 @@ func post(t *testing.T, route, body string, header http.Header) (*http.Response,
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, drain(t, resp)
+	b := drain(t, resp)
+	asDescribed(resp, []byte(body), b)
+	return resp, b
 }
 
 func get(t *testing.T, route string) (*http.Response, []byte) {
@@ -198,7 +231,40 @@ func get(t *testing.T, route string) (*http.Response, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, drain(t, resp)
+	b := drain(t, resp)
+	asDescribed(resp, nil, b)
+	return resp, b
+}
+
+// api describes what the app answers: the app's own word for it, and what was not so.
+var (
+	api         *apicheck.Checker
+	mu          sync.Mutex
+	undescribed []string
+)
+
+// asDescribed holds an answer against the description that the app gives of itself.
+func asDescribed(resp *http.Response, sent, body []byte) {
+	q := resp.Request
+	if err := api.Check(apicheck.Exchange{Method: q.Method, Path: q.URL.EscapedPath(), Sent: sent, Status: resp.StatusCode, Header: resp.Header, Body: body}); err != nil {
+		mu.Lock()
+		defer mu.Unlock()
+		undescribed = append(undescribed, err.Error())
+	}
+}
+
+// description asks the app for it.
+func description() (*apicheck.Checker, error) {
+	resp, err := stack.Get(context.Background(), "/api/openapi.json")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	return apicheck.New(b)
 }
 
 func drain(t *testing.T, resp *http.Response) []byte {
@@ -237,6 +303,9 @@ func ended(t *testing.T, id string) operation {
 			return false
 		}
 		b := drain(t, resp)
+		if resp.StatusCode == http.StatusOK { // another one is the host's, while it starts the handler again
+			asDescribed(resp, nil, b)
+		}
 		return resp.StatusCode == http.StatusOK && json.Unmarshal(b, &op) == nil && op.Phase == "done"
 	})
 	return op

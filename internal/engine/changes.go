@@ -196,10 +196,10 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 		return err
 	}
 	if n, ok := ownNewest(state); ok && p.Covered(n.CreatedAt).FirstAt.IsZero() {
-		e.Log.InfoContext(ctx, "the changes are in a backup already", "point", n.ID)
+		e.Log.InfoContext(ctx, "the changes are in a backup already", "recoveryPoint", n.ID)
 		return e.Store.MergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.Covered(n.CreatedAt), true })
 	}
-	r := Request{RequestedBy: "changes", Reason: fmt.Sprintf("%d changes from %s to %s, the last %s", p.Events, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339), p.What)}
+	r := Request{RequestedBy: "changes", Traceparent: trace.From(ctx), Reason: fmt.Sprintf("%d changes from %s to %s, the last %s", p.Events, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339), p.What)}
 	op := e.newBackup(dr.ChangeID(m.Name, p.FirstAt), m, dr.TriggerChange, r, now)
 	start, ok, err := e.begin(ctx, op, stagger(m.Name, dr.StartWindow(len(e.fleet().Services))), time.Time{})
 	if err != nil {

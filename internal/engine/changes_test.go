@@ -63,6 +63,17 @@ func TestABurstOfChangesIsOneBackupWhenItIsOver(t *testing.T) {
 	}
 }
 
+func TestABackupAfterChangesIsInTheTraceOfTheMessageThatBeganIt(t *testing.T) {
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	w := newWorld(t, "contoso-eu")
+	w.must(w.change())
+	w.now = w.now.Add(2 * time.Hour)
+	w.must(w.e.RunTick(t.Context(), dr.Tick{V: dr.Version, Plan: "~changes", Service: "contoso-eu", At: w.now}, traceparent))
+	if ops := w.afterChanges(); len(ops) != 1 || ops[0].Traceparent != traceparent {
+		t.Errorf("%+v", ops)
+	}
+}
+
 func TestChangesThatNeverEndAreBackedUpEachHour(t *testing.T) {
 	w := newWorld(t, "contoso-eu")
 	for range 36 { // three hours

@@ -149,12 +149,12 @@ func (e *Engine) tellDiscovery(ctx context.Context, before, after dr.Discovery) 
 	}
 	for _, g := range after.Gone {
 		if g.At.Equal(after.At) {
-			e.Log.WarnContext(ctx, "a service that was found by its tag has vanished: it is backed up no more", "about", g.Name, "why", g.Why, "resource", g.ResourceID)
+			e.Log.WarnContext(ctx, "a service that was found by its tag has vanished: it is backed up no more", "about", g.Name, "reason", g.Why, "resource", g.ResourceID)
 		}
 	}
 	for _, f := range after.Faults {
 		if !slices.Contains(before.Faults, f) {
-			e.Log.ErrorContext(ctx, "a tagged instance, or a subscription, cannot be taken in", "resource", f.About, "why", f.Why)
+			e.Log.ErrorContext(ctx, "a tagged instance, or a subscription, cannot be taken in", "resource", f.About, "reason", f.Why)
 		}
 	}
 }

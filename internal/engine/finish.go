@@ -16,7 +16,7 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 				return err
 			}
 			// A storage account that stays away must not hold back the lock and the event.
-			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "point", p.ID, "error", err)
+			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "recoveryPoint", p.ID, "error", err)
 		}
 	}
 	if err := e.remember(ctx, op); err != nil {

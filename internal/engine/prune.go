@@ -171,7 +171,7 @@ func (e *Engine) Prune(ctx context.Context, service string) error {
 			return err
 		}
 		if !blob.Exists || blob.Bytes == 0 {
-			e.Log.ErrorContext(ctx, "the blob of the newest good recovery point is not there: nothing is deleted", "point", s.ID, "account", s.Storage.Account, "container", s.Storage.Container)
+			e.Log.ErrorContext(ctx, "the blob of the newest good recovery point is not there: nothing is deleted", "recoveryPoint", s.ID, "account", s.Storage.Account, "container", s.Storage.Container)
 			return nil
 		}
 	}
@@ -197,14 +197,14 @@ func (e *Engine) letGo(ctx context.Context, d dr.Decision, done []string) error 
 		if blob, looked := e.Vault.Head(ctx, p.Storage, p.ID); looked != nil || !blob.Exists { // its copy alone is kept, which was written later: it stays on its way out
 			return looked
 		}
-		e.Log.InfoContext(ctx, "recovery point retained: immutable", "point", p.ID)
+		e.Log.InfoContext(ctx, "recovery point retained: immutable", "recoveryPoint", p.ID)
 		return e.Store.Reprieve(ctx, p.Service, p.ID, "immutable")
 	}
 	if err == nil {
 		err = e.Store.Forget(ctx, p.Service, p.ID)
 	}
 	if err == nil {
-		e.Log.InfoContext(ctx, "recovery point deleted", "point", p.ID, "createdAt", p.CreatedAt, "bytes", p.Bytes, "why", d.Why)
+		e.Log.InfoContext(ctx, "recovery point deleted", "recoveryPoint", p.ID, "createdAt", p.CreatedAt, "bytes", p.Bytes, "why", d.Why)
 	}
 	return err
 }

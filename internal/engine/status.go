@@ -78,7 +78,7 @@ func (e *Engine) watchRPO(ctx context.Context, g dr.Guard, now time.Time) error 
 	if w.State == "" || w.Told {
 		return nil
 	}
-	e.Log.WarnContext(ctx, "rpo "+w.State, trace.KeyService, name, "since", w.Since, "rpo", time.Duration(w.RPO))
+	e.Log.WarnContext(ctx, "rpo "+w.State, trace.KeyService, name, "since", w.Since, "rpoSeconds", time.Duration(w.RPO).Seconds())
 	if err := e.Bus.Publish(ctx, w.Event(g.Service, g.Plan)); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type Role string
 
 // The roles, as the application's appRoles name them (value).
 const (
+	Anybody          Role = "anybody"          // none is needed: what is asked for holds no data
 	Reader           Role = "Reader"           // looks
 	Operator         Role = "Operator"         // backs up, drills, holds, abandons
 	FailoverOperator Role = "FailoverOperator" // overwrites instances, and says which one is active

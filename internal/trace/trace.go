@@ -1,5 +1,6 @@
 // Package trace carries in a context what the hops of an operation have in common: a W3C traceparent, which runs from the trigger through messages and
-// ARM calls to the event, and the attributes of log lines. The traceparent is a string passed on; there is no tracer.
+// ARM calls to the event, and the attributes of log lines. The traceparent is passed on as it came: there is no tracer, so no span of our own that it
+// could name (docs/telemetry.md).
 package trace
 
 import (
@@ -19,9 +20,9 @@ type (
 	attrsKey  struct{}
 )
 
-// With returns a context that carries traceparent; an empty one leaves ctx as it is.
+// With returns a context that carries traceparent. One that is none (see Parent) leaves ctx as it is: what From returns may be sent to anybody.
 func With(ctx context.Context, traceparent string) context.Context {
-	if traceparent == "" {
+	if traceparent = Parent(traceparent); traceparent == "" {
 		return ctx
 	}
 	return context.WithValue(ctx, parentKey{}, traceparent)

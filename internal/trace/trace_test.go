@@ -19,8 +19,9 @@ func TestAKeyStandsInALineOnceWithItsNewestValue(t *testing.T) {
 }
 
 func TestATraceIsKeptUntilAnotherComes(t *testing.T) {
-	ctx := With(With(t.Context(), "a"), "")
-	if From(ctx) != "a" || From(With(ctx, "b")) != "b" || From(t.Context()) != "" {
-		t.Errorf("%q, %q, %q", From(ctx), From(With(ctx, "b")), From(t.Context()))
+	const a, b = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	ctx := With(With(With(t.Context(), a), ""), b+"\r\nx-evil: 1")
+	if From(ctx) != a || From(With(ctx, b)) != b || From(t.Context()) != "" {
+		t.Errorf("%q, %q, %q", From(ctx), From(With(ctx, b)), From(t.Context()))
 	}
 }

@@ -169,9 +169,9 @@ func (x *Exporter) note(ctx context.Context, in Instance, t task, e exported) {
 	case dr.OK:
 		log.InfoContext(ctx, "exported", "rows", e.rows, "bytes", e.bytes)
 	case dr.Refused:
-		log.InfoContext(ctx, "the instance has no such report", "why", why(e.Answer).Message)
+		log.InfoContext(ctx, "the instance has no such report", "reason", why(e.Answer).Message)
 	default:
-		log.ErrorContext(ctx, "not exported", "why", why(e.Answer).Message)
+		log.ErrorContext(ctx, "not exported", "reason", why(e.Answer).Message)
 	}
 }
 

@@ -79,6 +79,7 @@ var elsewhere = []struct {
 	{regexp.MustCompile(`^make (deploy|verify-azure|test-live)\b|&& make deploy\b`), "needs Azure"},
 	{regexp.MustCompile(`^\./apim-dr verify `), "needs Azure; internal/cli runs it against stand-ins"},
 	{regexp.MustCompile(`^(\./)?apim-dr (failover --direct|catalog rebuild) `), "internal/e2e runs it, without a stamp (breakglass_test.go)"},
+	{regexp.MustCompile(`go run \./examples/`), "stays up; TestEveryCommandOfTheDocumentsWorks runs both for a while"},
 	{regexp.MustCompile(`^make run\b`), "stays up; make demo runs the same and ends"},
 }
 

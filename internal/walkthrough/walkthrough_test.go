@@ -53,6 +53,7 @@ func TestEveryCommandOfTheDocumentsWorks(t *testing.T) {
 	if _, err := r.stack.Demo(t.Context(), story, io.Discard, 90*time.Second); err != nil {
 		t.Fatal(err, "\n", log.String())
 	}
+	r.examples()
 	r.furnish(app)
 	commands := 0
 	for _, file := range documents(t) {
@@ -156,7 +157,7 @@ func (r *reader) run(b block, carried string) (commands int, carry string) {
 					line = from + plain
 				}
 			}
-		case regexp.MustCompile(`^(export )?[a-z]+=\S|^[a-z]+\(\) `).MatchString(plain):
+		case regexp.MustCompile(`^(export )?[A-Za-z_]+=\S|^[a-z]+\(\) `).MatchString(plain):
 			set = append(set, line)
 		}
 		script = append(script, line)
@@ -204,6 +205,7 @@ func (r *reader) here(text string) string {
 	return strings.NewReplacer(
 		"go build -o apim-dr .", "go build -C "+here+" -o "+r.home+"/apim-dr .",
 		"http://127.0.0.1:7071", r.stack.Host.URL(), "https://APP.azurewebsites.net", r.stack.Host.URL(), "x-functions-key: KEY", "x-functions-key: "+devstack.FunctionKey,
+		"APIMDR_KEY=KEY", "APIMDR_KEY="+devstack.FunctionKey, "apim-dr operations ID", "apim-dr operations $(apim-dr operations -o json | jq -r .operations[0].id)", "not-covered ID", "not-covered $(point)",
 		"operations/ID", `operations/$(cat operation)`, "recovery-points/ID", `recovery-points/$(point)`, "2026-01-31T14:00:00Z", time.Now().UTC().Format(time.RFC3339),
 	).Replace(text)
 }

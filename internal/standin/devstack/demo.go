@@ -28,7 +28,7 @@ const (
 	demoPoll    = 3 * time.Second
 )
 
-// Demo shows on a stack with DemoFleet a night of backups, one more over HTTP, a failover, a drill and an export of usage data, and returns when the result event of each has
+// Demo shows on a stack with DemoFleet, or more than that, a night of backups, one more over HTTP, a failover, a drill and an export of usage data, and returns when the result event of each has
 // arrived and ARM, the storage and the gateways show the same; an error when not, or not within that time. Each event is written to events as
 // one line of CloudEvents JSON. The URL is that of the last operation.
 func (s *Stack) Demo(ctx context.Context, story *Story, events io.Writer, within time.Duration) (url string, err error) {
@@ -41,8 +41,11 @@ func (s *Stack) Demo(ctx context.Context, story *Story, events io.Writer, within
 	if err := s.Host.Invoke(ctx, "BackupSchedule"); err != nil {
 		return "", err
 	}
-	for _, service := range []string{"contoso-eu", "contoso-us"} {
-		if _, err := c.backedUp(ctx, service, "timer"); err != nil {
+	for _, i := range s.o.Instances {
+		if i.Unlisted {
+			continue
+		}
+		if _, err := c.backedUp(ctx, i.Name, "timer"); err != nil {
 			return "", err
 		}
 	}

@@ -25,7 +25,8 @@ const (
 	UsageContainer  = "usage"
 	FunctionKey     = "local" // opens every function; this machine only
 	MasterKey       = "local-master"
-	Subscription    = "stack" // of topic results: Events reads it
+	Subscription    = "stack"    // of topic results: Events reads it
+	Examples        = "examples" // another one, for the subscribers in examples/
 	stateAccount    = "contosodrstate"
 	backupsAccount  = "contosodrbackups"
 	armAudience     = "https://management.core.windows.net/"

@@ -134,7 +134,7 @@ func (s *Stamp) Start(ctx context.Context) error {
 		"ARM_ENDPOINT":       s.cloud.armURL,
 		"ARM_AUDIENCE":       armAudience,
 		"BLOB_ENDPOINT":      s.blobURL + "/{account}",
-		"SERVICEBUS":         s.Bus.ConnectionString(s.busAddr),
+		"SERVICEBUS":         s.BusConnection(),
 		"STATE_STORAGE":      strings.ReplaceAll(s.Azurite.ConnectionString(s.stateAccount, s.stateKey), "http://"+s.Azurite.Addr(), s.blobURL),
 		"CREDENTIAL":         "managedIdentity",
 		"STAMP_REGION":       s.o.Region,
@@ -214,8 +214,12 @@ func (s *Stamp) startBus() (err error) {
 		})
 	}
 	for _, t := range infra.Topics() {
-		reader := servicebus.Queue{Name: Subscription, LockDuration: time.Minute, MaxDeliveryCount: 10}
-		c.Topics = append(c.Topics, servicebus.Topic{Name: t.Name, DuplicateWindow: t.DuplicateWindow, Subscriptions: []servicebus.Subscription{{Queue: reader}}})
+		topic := servicebus.Topic{Name: t.Name, DuplicateWindow: t.DuplicateWindow}
+		for _, name := range []string{Subscription, Examples} {
+			reader := servicebus.Queue{Name: name, LockDuration: time.Minute, MaxDeliveryCount: 10}
+			topic.Subscriptions = append(topic.Subscriptions, servicebus.Subscription{Queue: reader})
+		}
+		c.Topics = append(c.Topics, topic)
 	}
 	s.Bus, err = servicebus.New(c)
 	if err != nil {
@@ -228,9 +232,12 @@ func (s *Stamp) startBus() (err error) {
 	s.busAddr = l.Addr().String()
 	go s.Bus.Serve(l)
 	s.close = append(s.close, func() { _ = s.Bus.Close() })
-	s.Client, err = azservicebus.NewClientFromConnectionString(s.Bus.ConnectionString(s.busAddr), nil)
+	s.Client, err = azservicebus.NewClientFromConnectionString(s.BusConnection(), nil)
 	return err
 }
+
+// BusConnection is what a client of the stamp's Service Bus needs.
+func (s *Stamp) BusConnection() string { return s.Bus.ConnectionString(s.busAddr) }
 
 func (s *Stamp) startHost(ctx context.Context, settings map[string]string) error {
 	var err error

@@ -9,11 +9,11 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path"
 	"strconv"
 	"syscall"
 	"time"
 
-	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
 )
 
@@ -38,10 +38,10 @@ func main() {
 const demoWithin = 90 * time.Second
 
 func run(ctx context.Context, app string, port int, command string) error {
-	story := devstack.NewStory(os.Stderr)
+	story, fleet := devstack.NewStory(os.Stderr), devstack.DemoFleet()
 	switch command {
 	case "run":
-		story = devstack.NewStory(os.Stdout)
+		story, fleet = devstack.NewStory(os.Stdout), devstack.RunFleet()
 	case "demo":
 	case "region-loss":
 		story.Tell("stack", "starting one Resource Manager and two stamps, each with Azurite, Service Bus and a Functions host")
@@ -54,7 +54,7 @@ func run(ctx context.Context, app string, port int, command string) error {
 		return err
 	}
 	story.Tell("stack", "starting Azurite and the stand-ins: Service Bus, Resource Manager, Functions host")
-	stack, err := devstack.Start(ctx, devstack.Options{App: app, Addr: addr, Instances: devstack.DemoFleet(), Output: story.Output,
+	stack, err := devstack.Start(ctx, devstack.Options{App: app, Addr: addr, Instances: fleet, Output: story.Output,
 		// As the runbook tells: whoever tries its calls here gives them the time that they have there.
 		Settings: map[string]string{"TIMING_RESTORE_WITHIN": "30m", "TIMING_MAX_WAIT": "60s"}})
 	if err != nil {
@@ -66,10 +66,10 @@ func run(ctx context.Context, app string, port int, command string) error {
 	if err != nil || command == "demo" {
 		return err
 	}
-	stack.ARM.Change(func(c *arm.Config) { // long enough to be looked at
-		c.BackupDuration, c.RestoreDuration, c.RetryAfter = 20*time.Second, 20*time.Second, 5*time.Second
-	})
-	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, last)
+	if err := stack.Linger(ctx, story, os.Stdout); err != nil {
+		return err
+	}
+	fmt.Printf(hints, stack.Host.URL(), devstack.FunctionKey, path.Base(last), stack.BusConnection())
 	go func() {
 		_ = stack.Events(ctx, func(e devstack.Event) bool { return story.Event(e, os.Stdout) == nil })
 	}()
@@ -92,28 +92,34 @@ func address(port int) (string, error) {
 }
 
 const hints = `
-It stays up; Ctrl-C ends it. contoso-us is the active instance now. Try, in another terminal (what ARM does takes 20 seconds now):
+It stays up; Ctrl-C ends it. The dashboard, which asks for a key:
 
-  key='x-functions-key: %[2]s'  json='content-type: application/json'
+  %[1]s/api/dashboard    key: %[2]s
 
-  # is everything protected, and which instance is active
-  curl -s %[1]s/api/status -H "$key"
+contoso-us is the active instance now. Try, in another terminal (what ARM does takes 20 seconds now):
 
-  # fail back: what would be done; then do it
-  curl -s -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","finalBackup":"require","dryRun":true}'
-  curl -si -X POST %[1]s/api/failovers -H "$key" -H "$json" -d '{"primary":"contoso-us","confirm":"contoso-eu","finalBackup":"require"}'
+  export APIMDR_URL=%[1]s APIMDR_KEY=%[2]s PATH=$PWD/dist/app:$PATH
+
+  # is everything protected, which instance is active, what is in flight
+  apim-dr status
+
+  # fail back: shows the plan and asks for the name of what is overwritten
+  apim-dr failover contoso-us --final-backup require --wait
 
   # prove that a backup can be restored
-  curl -si -X POST %[1]s/api/drills -H "$key" -H "$json" -d '{"service":"contoso-eu"}'
+  apim-dr drill contoso-eu --wait
 
   # back one instance up
-  curl -si -X POST %[1]s/api/backups -H "$key" -H "$json" -d '{"service":"contoso-us","reason":"before a change"}'
+  apim-dr backup contoso-us --reason 'before a change' --wait
 
-  # what is in flight, and what happened today
-  curl -s '%[1]s/api/operations?inFlight=true' -H "$key"
-  curl -s %[1]s/api/operations -H "$key"
+  # what happened today, and one operation: here the last one above
+  apim-dr operations
+  apim-dr operations %[3]s
 
-  # one operation: the Location of the first answer; here the last one above
-  curl -s %[3]s -H "$key"
+  # a line for each event
+  SERVICEBUS='%[4]s' go run ./examples/terminal
+
+  # the same over HTTP
+  curl -s %[1]s/api/status -H 'x-functions-key: %[2]s'
 
 `

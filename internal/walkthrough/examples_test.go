@@ -1,0 +1,120 @@
+package walkthrough
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"apim-dr/internal/standin/devstack"
+)
+
+// examples runs the subscribers of examples/ on the events of the demo: the one for a terminal takes two of them, the other what is left, among them a
+// failover. A chat that fails once gets its message all the same.
+func (r *reader) examples() {
+	for _, name := range []string{"terminal", "chatwebhook"} {
+		cmd := exec.Command("go", "build", "-o", filepath.Join(r.home, name), "./examples/"+name)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			r.t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	posted := make(chan string, 10)
+	failed := false
+	chat := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		b, _ := io.ReadAll(q.Body)
+		if !failed {
+			failed = true
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		posted <- q.Header.Get("Content-Type") + " " + string(b)
+	}))
+	defer chat.Close()
+	r.t.Run("examples/terminal", func(t *testing.T) {
+		lines := r.start(t, "terminal")
+		for _, want := range []string{"apimdr.backup.succeeded", "apimdr.backup.succeeded", "apimdr.backup.succeeded"} {
+			if line := next(t, lines); !strings.Contains(line, want) || !strings.Contains(line, "contoso-") {
+				t.Errorf("%q, want %s", line, want)
+			}
+		}
+	})
+	// Whatever the first had taken and not completed comes again when its lock has run out; so another failover is what is waited for.
+	r.t.Run("examples/chatwebhook", func(t *testing.T) {
+		r.start(t, "chatwebhook", "WEBHOOK_URL="+chat.URL)
+		if err := r.refused(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if text := next(t, posted); strings.Contains(text, "restore of contoso-us: rejected") {
+				if !strings.HasPrefix(text, `application/json {"text":"`) {
+					t.Errorf("%s", text)
+				}
+				return
+			}
+		}
+	})
+}
+
+// refused has something that did not succeed: a restore of a recovery point that is not there.
+func (r *reader) refused() error {
+	resp, err := r.stack.Post(r.t.Context(), "/api/restores", `{"service":"contoso-us","confirm":"contoso-us","recoveryPoint":"2001-01-01T00:00:00Z"}`, nil)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// start runs an example until the test ends, and returns what it prints.
+func (r *reader) start(t *testing.T, name string, environ ...string) <-chan string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, filepath.Join(r.home, name))
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	cmd.Env = append(os.Environ(), append(environ, "SERVICEBUS="+r.stack.BusConnection(), "SUBSCRIPTION="+devstack.Examples)...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 100)
+	go func() {
+		for s := bufio.NewScanner(out); s.Scan(); {
+			lines <- s.Text()
+		}
+		close(lines)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		for range lines { // until it has ended
+		}
+		if err := cmd.Wait(); err != nil && ctx.Err() == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if code := cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("%s ended with %d on Ctrl-C", name, code)
+		}
+	})
+	return lines
+}
+
+func next(t *testing.T, from <-chan string) string {
+	t.Helper()
+	select {
+	case s := <-from:
+		return s
+	case <-time.After(time.Minute):
+		t.Fatal("nothing within a minute")
+		return ""
+	}
+}
