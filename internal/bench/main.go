@@ -23,15 +23,20 @@ type row struct {
 	Goal  string  `json:"goal"`
 	OK    bool    `json:"ok"`
 
-	detail string // both figures with their units
+	detail string  // both figures with their units
+	part   float64 // of the goal: 1 meets it exactly, less is better
 }
 
 func atMost(name string, ratio, goal float64, format string, args ...any) row {
-	return row{name, ratio, fmt.Sprintf("≤ %g", goal), ratio <= goal, fmt.Sprintf(format, args...)}
+	part := ratio
+	if goal > 0 {
+		part /= goal
+	}
+	return row{name, ratio, fmt.Sprintf("≤ %g", goal), ratio <= goal, fmt.Sprintf(format, args...), part}
 }
 
 func atLeast(name string, ratio, goal float64, format string, args ...any) row {
-	return row{name, ratio, fmt.Sprintf("≥ %g", goal), ratio >= goal, fmt.Sprintf(format, args...)}
+	return row{name, ratio, fmt.Sprintf("≥ %g", goal), ratio >= goal, fmt.Sprintf(format, args...), goal / ratio}
 }
 
 // rig is what the measurements share.
@@ -47,6 +52,7 @@ var measurements = []struct {
 	do   func(context.Context, rig) ([]row, error)
 }{
 	{"reads", reads},
+	{"requests", requests},
 	{"start", start},
 	{"polls", polls},
 	{"memory", memory},
@@ -59,17 +65,18 @@ var measurements = []struct {
 func main() {
 	app := flag.String("app", "dist/app", "the staged folder")
 	out := flag.String("out", "dist/bench.json", "where the figures go")
+	doc := flag.Bool("doc", false, "write the table into docs/performance.md, and the picture beside it")
 	only := flag.String("only", "", "a regular expression of the measurements to make; all of them without it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *app, *out, *only); err != nil {
+	if err := run(ctx, *app, *out, *only, *doc); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, app, out, only string) error {
+func run(ctx context.Context, app, out, only string, doc bool) error {
 	chosen, err := regexp.Compile(only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
@@ -102,7 +109,10 @@ func run(ctx context.Context, app, out, only string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, append(b, '\n'), 0o644)
+	if err := os.WriteFile(out, append(b, '\n'), 0o644); err != nil || !doc {
+		return err
+	}
+	return document("docs/performance.md", "docs/performance.svg", rows)
 }
 
 func table(w io.Writer, rows []row) error {
