@@ -116,7 +116,7 @@ func TestNothingIsLeftOutInVain(t *testing.T) {
 var byHand = map[string]string{
 	"model": "8 minutes; make test explores the same in small", "chaos": "10 minutes; make test does it for some seconds", "fuzz": "30 s for each of many targets; make test runs their seeds",
 	"bench": "5 minutes, and a busy machine would lie",
-	"run": "stays up; make demo ends", "help": "prints", "clean": "removes",
+	"run":   "stays up; make demo ends", "help": "prints", "clean": "removes",
 	"deploy": "needs Azure", "verify-azure": "needs Azure", "test-live": "needs Azure", "package": "a part of package-test",
 }
 
