@@ -33,6 +33,7 @@ func command(ctx context.Context, stop func(), args []string) int {
 		In: os.Stdin, Terminal: term.IsTerminal(int(os.Stdin.Fd())), Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
 		Who:    cmp.Or(os.Getenv("USER"), os.Getenv("USERNAME"), "somebody") + " at the command line",
 		Direct: setUpDirect, Stamp: setUpStamp, Verify: setUpVerify, App: setUpApp, Now: time.Now, Width: width,
+		Aside: func(text string) { fmt.Fprintln(os.Stderr, text) },
 	})
 }
 

@@ -9,23 +9,25 @@ import (
 	"apim-dr/internal/customhandler"
 )
 
-// configurationChanged handles queue changes, which Event Grid sends to. What cannot be read is quarantined: delivering it again would not help.
+// configurationChanged handles queue changes, which Event Grid sends to. A message that cannot be read, or not all of it, is quarantined: delivering it again
+// would not help.
 func (a *App) configurationChanged(ctx context.Context, m customhandler.MessageInvocation) error {
 	list, err := changes.Parse(m.Body)
+	var errs []error
 	if err != nil {
 		a.Log.ErrorContext(ctx, "a message that cannot be read is quarantined", "error", err)
-		return a.Records.Quarantine(ctx, m.Body, err.Error())
+		errs = append(errs, a.Records.Quarantine(ctx, m.Body, err.Error()))
 	}
-	var errs []error
 	for _, c := range list {
 		errs = append(errs, a.Engine.Changed(ctx, c))
 	}
 	return errors.Join(errs...)
 }
 
-// deadChange handles what Service Bus gave up on in queue changes: once more.
+// deadChange handles what Service Bus gave up on in queue changes: once more. Its content is not logged: Resource Manager tells in it who made the change, and
+// from which address.
 func (a *App) deadChange(ctx context.Context, m customhandler.MessageInvocation) error {
-	a.Log.ErrorContext(ctx, "dead letter", "reason", died(m), "content", string(m.Body))
+	a.Log.ErrorContext(ctx, "dead letter", "reason", died(m))
 	return a.configurationChanged(ctx, m)
 }
 

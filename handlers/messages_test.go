@@ -107,13 +107,13 @@ func TestEachChangeOfAMessageIsTakenIn(t *testing.T) {
 		return `{"type":"Microsoft.ApiManagement.APIUpdated","time":"2026-01-05T03:00:00Z","source":"` + id + name + `"}`
 	}
 	r := &recorder{}
-	for _, body := range []string{event("a"), "[" + event("b") + "," + event("c") + "]", "nonsense"} {
+	for _, body := range []string{event("a"), "[" + event("b") + "," + event("c") + "]", "nonsense", "[" + event("d") + ",7]"} {
 		if err := app(r).configurationChanged(t.Context(), customhandler.MessageInvocation{Body: []byte(body)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	const what = " Microsoft.ApiManagement.APIUpdated"
-	if want := []string{"changed " + id + "a" + what, "changed " + id + "b" + what, "changed " + id + "c" + what, "quarantine nonsense"}; !slices.Equal(r.calls, want) {
+	if want := []string{"changed " + id + "a" + what, "changed " + id + "b" + what, "changed " + id + "c" + what, "quarantine nonsense", "quarantine [" + event("d") + ",7]", "changed " + id + "d" + what}; !slices.Equal(r.calls, want) {
 		t.Errorf("%q, want %q", r.calls, want)
 	}
 	r = &recorder{err: errors.New("no route to host")}
@@ -135,14 +135,14 @@ func TestDeadLettersRaiseTheirAlert(t *testing.T) {
 	alerts := infra.Alerts()
 	dead := alerts[slices.IndexFunc(alerts, func(a infra.Alert) bool { return a.Name == "dead-letter" })]
 	for body, handle := range map[string]func(*App) func(context.Context, customhandler.MessageInvocation) error{
-		`{"v":1,"id":"20260105-backup-0123456789abcdef0123"}`: func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadLetter },
-		`[]`:       func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadChange },
+		`{"v":1,"id":"20260105-backup-0123456789abcdef0123"}`:                                                             func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadLetter },
+		`[{"eventType":"a","eventTime":"2026-01-05T03:00:00Z","data":{"httpRequest":{"clientIpAddress":"203.0.113.7"}}}]`: func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.deadChange },
 		"nonsense": func(a *App) func(context.Context, customhandler.MessageInvocation) error { return a.pollOperation },
 	} {
 		var out bytes.Buffer
 		a := app(&recorder{})
 		a.Log = slog.New(customhandler.NewLogHandler(&out, &out, slog.LevelInfo))
-		if err := handle(a)(t.Context(), customhandler.MessageInvocation{Body: []byte(body)}); err != nil || !slices.ContainsFunc(strings.Split(out.String(), "\n"), dead.Finds) {
+		if err := handle(a)(t.Context(), customhandler.MessageInvocation{Body: []byte(body)}); err != nil || strings.Contains(out.String(), "203.0.113.7") || !slices.ContainsFunc(strings.Split(out.String(), "\n"), dead.Finds) {
 			t.Errorf("%s: %v, %s", body, err, out.String())
 		}
 	}

@@ -38,8 +38,8 @@ type list struct {
 }
 
 // page GETs one page of a list, once.
-func (c *Client) page(ctx context.Context, verb, url string) (list, *dr.Error) {
-	got := c.send(ctx, call{verb: verb, url: url})
+func (c *Client) page(ctx context.Context, k call) (list, *dr.Error) {
+	got := c.send(ctx, k)
 	if got.err != nil {
 		return list{}, dr.Failure("OutOfReach", c.why(got))
 	}
@@ -92,7 +92,7 @@ func (c *Client) Deleted(ctx context.Context, resourceID string) dr.Known {
 	path := "/subscriptions/" + strings.Split(resourceID, "/")[2] + "/providers/Microsoft.ApiManagement/deletedservices"
 	next := c.at(path, max(c.o.APIVersion, deletedVersion))
 	for range maxPages {
-		got, failure := c.page(ctx, "deleted", next) // which refuses a link that leads elsewhere
+		got, failure := c.page(ctx, call{verb: "deleted", url: next}) // which refuses a link that leads elsewhere
 		if failure != nil {
 			return dr.NotKnown
 		}
@@ -124,7 +124,7 @@ func (c *Client) Tagged(ctx context.Context, subscription string) ([]dr.Tagged, 
 	next := c.at("/subscriptions/"+url.PathEscape(subscription)+"/providers/Microsoft.ApiManagement/service", c.o.APIVersion)
 	var all []dr.Tagged
 	for range maxListed {
-		got, failure := c.page(ctx, "list", next) // which refuses a link that leads elsewhere
+		got, failure := c.page(ctx, call{verb: "list", url: next, long: true}) // which refuses a link that leads elsewhere
 		if failure != nil {
 			failure.Message += taggedAdvice[failure.Status]
 			return nil, failure
@@ -156,7 +156,7 @@ func (c *Client) Workspaces(ctx context.Context, resourceID string) int {
 	if failure != nil {
 		return -1
 	}
-	got, failure := c.page(ctx, "workspaces", target)
+	got, failure := c.page(ctx, call{verb: "workspaces", url: target})
 	switch n := max(got.Count, len(got.Value)); {
 	case failure != nil && failure.Status == http.StatusBadRequest && strings.EqualFold(failure.Code, "MethodNotAllowedInPricingTier"):
 		return 0

@@ -190,6 +190,23 @@ func TestASilentRegionHoldsUpNoLookAround(t *testing.T) {
 	})
 }
 
+// A subscription may have a thousand instances, each shown in some 10 KB, and show them at once.
+func TestAListOfAThousandInstancesIsReadWhole(t *testing.T) {
+	var all []string
+	for n := range 1000 {
+		all = append(all, fmt.Sprintf(`{"id":"%s/resourceGroups/contoso-rg/providers/Microsoft.ApiManagement/service/contoso-%03d","location":"West Europe","tags":{"apim-dr":"nightly"},
+			"properties":{"publicIPAddresses":["%s"]}}`, subscription, n, strings.Repeat("x", 10_000)))
+	}
+	got, failure := with(t, always(200, `{"value":[`+strings.Join(all, ",")+`]}`)).Tagged(t.Context(), strings.TrimPrefix(subscription, "/subscriptions/"))
+	if len(got) != 1000 || failure != nil {
+		t.Errorf("%d, %v", len(got), failure)
+	}
+	_, failure = with(t, always(200, `{"value":["`+strings.Repeat("x", maxList)+`"]}`)).Tagged(t.Context(), strings.TrimPrefix(subscription, "/subscriptions/"))
+	if failure == nil {
+		t.Error("there is no bound")
+	}
+}
+
 func TestTaggedLooksThroughTheListToItsEnd(t *testing.T) {
 	service := func(name, tags string) string {
 		return fmt.Sprintf(`{"id":"%s/resourceGroups/contoso-rg/providers/Microsoft.ApiManagement/service/%s","location":"West Europe","tags":%s}`, subscription, name, tags)

@@ -52,7 +52,7 @@ func (c *Client) Lacks(ctx context.Context, scope string) ([]Need, *dr.Error) {
 	var all []permission
 	next := c.at(scope+"/providers/Microsoft.Authorization/permissions", permissionsVersion)
 	for range maxPages {
-		got, failure := c.page(ctx, "permissions", next) // which refuses a link that leads elsewhere
+		got, failure := c.page(ctx, call{verb: "permissions", url: next}) // which refuses a link that leads elsewhere
 		if failure != nil {
 			return nil, failure
 		}

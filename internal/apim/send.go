@@ -24,6 +24,7 @@ import (
 
 const (
 	maxBody      = 1 << 20          // bytes; an instance is shown in some 10 KB
+	maxList      = 32 << 20         // bytes; of the instances of a subscription, of which a fleet may have a thousand
 	maxErrorBody = 64 << 10         // bytes
 	getWithin    = 30 * time.Second // a dead region must not hold up an invocation
 )
@@ -34,6 +35,7 @@ type call struct {
 	url    string
 	body   *request
 	stream bool // a 200 comes with reply.stream in place of a body; the caller bounds the time
+	long   bool // the body of a 200 may have maxList bytes
 }
 
 // result is how a call went: err, or a reply. unsent: it is certain that nobody heard the request.
@@ -92,7 +94,7 @@ func (c *Client) exchange(ctx context.Context, k call, id string) result {
 	}
 	release := sync.OnceFunc(func() { <-c.token })
 	defer release()
-	try := &attempt{begun: release, stream: k.stream}
+	try := &attempt{begun: release, stream: k.stream, long: k.long}
 	req, err := c.build(context.WithValue(ctx, attemptKey{}, try), k, id)
 	if err != nil {
 		return result{err: err, unsent: true}
@@ -136,6 +138,7 @@ type attempt struct {
 	sent, refused   bool        // given to the transport; its dial failed
 	dialed, reached atomic.Bool // a connection was asked for, was had; from net/http's goroutines
 	stream          bool        // the body of a 200 is the caller's to read
+	long            bool        // it may have maxList bytes
 	reply           *reply
 }
 
@@ -186,8 +189,11 @@ func (w wire) Do(req *http.Request) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 	limit := maxBody
-	if got.status >= http.StatusBadRequest {
+	switch {
+	case got.status >= http.StatusBadRequest:
 		limit = maxErrorBody
+	case try.long:
+		limit = maxList
 	}
 	got.body, got.broken = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	if got.broken == nil && len(got.body) > limit {

@@ -104,8 +104,8 @@ func (s settings) read(id identity, upTo func(int, string) string) *dr.Settings 
 // maxResource bounds what is kept of the resource itself, in bytes: those on record have up to 4,000.
 const maxResource = 16 << 10
 
-// secretField is the name of a field whose value is left out, whatever it is: certificates with their keys, passwords, keys, tokens.
-var secretField = regexp.MustCompile(`(?i)password|passphrase|secret|encodedcertificate|certificatedata|(primary|secondary|access|shared|account|private)key$|connectionstring|token|credential`)
+// secretField is the name of a field, or tag, whose value is left out, whatever it is: certificates with their keys, passwords, keys, tokens.
+var secretField = regexp.MustCompile(`(?i)passw|pwd|passphrase|secret|encodedcertificate|certificatedata|keys?$|connectionstring|token|credential|^sas(ur[il])?$`)
 
 // stripped is the body without the values that may be secret; nil where it is too long or no JSON.
 func (r reply) stripped() json.RawMessage {

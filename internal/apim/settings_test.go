@@ -65,7 +65,7 @@ func TestSettingsAreReadAndNoSecretAmongThem(t *testing.T) {
 }
 
 func TestTheResourceIsKeptWithoutSecrets(t *testing.T) {
-	resource := `{"type":"Microsoft.ApiManagement/service","name":"contoso-eu","sku":{"name":"Premium","capacity":2},"zones":["1","2"],"tags":{"owner":"api","dbPassword":"S3CR3T"},
+	resource := `{"type":"Microsoft.ApiManagement/service","name":"contoso-eu","sku":{"name":"Premium","capacity":2},"zones":["1","2"],"tags":{"owner":"api","dbPassword":"S3CR3T","api_key":"S3CR3T","functionKey":"S3CR3T","Keys":"S3CR3T","db-pwd":"S3CR3T","sasUrl":"S3CR3T"},
 		"properties":{"provisioningState":"Succeeded","publisherEmail":"x@contoso.com","note":"` + storageKey + `","hostnameConfigurations":[{"hostName":"h","keyVaultId":"https://v/secrets/c",
 		"encodedCertificate":"S3CR3T","certificatePassword":"S3CR3T"}],"primaryKey":"S3CR3T","list":[{"accessToken":"S3CR3T"}]}}`
 	got := string(settingsOf(t, resource).Resource)

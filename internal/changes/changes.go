@@ -36,34 +36,37 @@ type data struct {
 var instance = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ApiManagement/service/[^/]+`)
 
 // Parse returns the changes that a message reports, in its order. Events about something else are left out: a failed write, a gateway's token, another
-// resource. An error means that the message is no such event.
+// resource. An error means that the message, or one of its events, is none: the changes beside it are those of the others.
 func Parse(body []byte) ([]dr.Change, error) {
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\ufeff"))
-	var events []event
-	if bytes.HasPrefix(body, []byte("[")) {
-		if err := json.Unmarshal(body, &events); err != nil {
-			return nil, fmt.Errorf("not a list of events: %w", err)
-		}
-	} else {
-		events = make([]event, 1)
-		if err := json.Unmarshal(body, &events[0]); err != nil {
-			return nil, fmt.Errorf("not an event: %w", err)
-		}
+	var events []json.RawMessage
+	if !bytes.HasPrefix(body, []byte("[")) {
+		events = []json.RawMessage{body}
+	} else if err := json.Unmarshal(body, &events); err != nil {
+		return nil, fmt.Errorf("not a list of events: %w", err)
 	}
 	if len(events) > most {
 		return nil, fmt.Errorf("%d events, at most %d are accepted", len(events), most)
 	}
 	var list []dr.Change
-	for i, e := range events {
-		c, ok, err := e.change()
+	var bad error // the first
+	for i, raw := range events {
+		c, ok, err := read(raw)
 		if err != nil {
-			return nil, fmt.Errorf("event %d: %w", i, err)
-		}
-		if ok {
+			bad = cmp.Or(bad, fmt.Errorf("event %d: %w", i, err))
+		} else if ok {
 			list = append(list, c)
 		}
 	}
-	return list, nil
+	return list, bad
+}
+
+func read(raw json.RawMessage) (dr.Change, bool, error) {
+	var e event
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return dr.Change{}, false, fmt.Errorf("not an event: %w", err)
+	}
+	return e.change()
 }
 
 func (e event) change() (dr.Change, bool, error) {
@@ -74,6 +77,9 @@ func (e event) change() (dr.Change, bool, error) {
 	at, err := time.Parse(time.RFC3339, when)
 	if err != nil {
 		return dr.Change{}, false, fmt.Errorf("its time: %w", err)
+	}
+	if at = at.UTC(); at.Year() < 1 { // as some zones are, it could be in no record
+		return dr.Change{}, false, fmt.Errorf("its time: %s", at)
 	}
 	var d data
 	_ = json.Unmarshal(e.Data, &d) // the data of other events have other shapes
@@ -90,8 +96,10 @@ func (e event) change() (dr.Change, bool, error) {
 func meaning(kind, operation string) (what string, ok bool) {
 	lower := strings.ToLower(kind) // types are written in more than one case
 	switch lower {
-	case "microsoft.resources.resourcewritesuccess", "microsoft.resources.resourcedeletesuccess", "microsoft.resources.resourceactionsuccess":
+	case "microsoft.resources.resourcewritesuccess", "microsoft.resources.resourcedeletesuccess":
 		return cmp.Or(operation, kind), true
+	case "microsoft.resources.resourceactionsuccess":
+		return operation, operation != "" // which one is not told: it may be our own backup, and would lead to the next
 	}
 	if strings.HasPrefix(lower, "microsoft.apimanagement.") {
 		for _, end := range []string{"created", "updated", "deleted", "added", "removed"} {

@@ -31,6 +31,8 @@ type Options struct {
 	// App tells how the Function App is called. The error is the configuration's.
 	App func(environ []string) (client.Options, error)
 	Now func() time.Time
+	// Aside prints a line on Err while the command may be printing there.
+	Aside func(text string)
 	// Width is how many columns the terminal has that shows both Out and Err; zero: one of them goes elsewhere.
 	Width func() int
 }
@@ -120,7 +122,7 @@ func (o Options) root() *cobra.Command {
 	root.SetIn(o.In)
 	root.SetOut(o.Out)
 	root.SetErr(o.Err)
-	verbose := root.PersistentFlags().Bool("verbose", false, "log every step")
+	verbose := root.PersistentFlags().Bool("verbose", false, "log every step of what runs here: failover --direct, catalog, verify")
 	o.addStatus(root)
 	o.addBackup(root)
 	o.addRestore(root)
@@ -136,7 +138,7 @@ func (o Options) root() *cobra.Command {
 
 // stopping tells whoever presses Ctrl-C that the step at work is not cut short. The returned function ends that.
 func (o Options) stopping(ctx context.Context) func() bool {
-	return context.AfterFunc(ctx, func() { fmt.Fprintln(o.Err, "\nstopping after the step at work; Ctrl-C again ends at once") })
+	return context.AfterFunc(ctx, func() { o.Aside("\nstopping after the step at work; Ctrl-C again ends at once") })
 }
 
 // log is where the engine's own lines go.

@@ -157,6 +157,10 @@ func TestCtrlCTellsThatARMGoesOnAndHowToFollowIt(t *testing.T) {
 		if status != Unknown || time.Since(t0) != 90*time.Second {
 			t.Errorf("status %d after %s", status, time.Since(t0))
 		}
+		synctest.Wait()
+		if said := r.aside.Load(); said == nil || !strings.Contains(*said, "stopping after the step at work; Ctrl-C again ends at once") {
+			t.Error("it was not said that a step is not cut short")
+		}
 		has(t, err, "The restore of contoso-us goes on at ARM", "az rest --method get --url '"+aLocation+"'", "az apim show --ids '"+targetID+"'",
 			"!!! THE ROLES WERE NOT RECORDED", `POST /api/services/contoso-eu/rearm {"active":"contoso-us","suspended":true}`)
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"time"
 
 	"apim-dr/handlers"
@@ -24,12 +25,12 @@ type functionApp struct {
 	keys   int
 	// before sees each call; an answer of its own goes back in place of the app's, and after the app has heard the call if heard.
 	before func(*http.Request) (answer *http.Response, err error, heard bool)
-	calls  []string
 	way    time.Duration   // of a call to the app: without it the app and its caller act at the same instants, in whichever order
+	mu     sync.Mutex      // a look may be under way when a command was stopped and the next one calls
 	driven map[string]bool // operations that are brought to their end
 }
 
-// newApp makes a Function App of the rig's engine, with a drill instance and an earlier drill.
+// newApp makes a Function App of the rig's engine, with a drill instance.
 func newApp(r *rig) *functionApp {
 	a := &functionApp{rig: r, bus: &direct.Bus{}, driven: map[string]bool{}}
 	e := r.setup.Engine
@@ -49,7 +50,6 @@ func newApp(r *rig) *functionApp {
 
 // RoundTrip is the way to the app and back.
 func (a *functionApp) RoundTrip(r *http.Request) (*http.Response, error) {
-	a.calls = append(a.calls, r.Method+" "+r.URL.RequestURI())
 	time.Sleep(a.way)
 	if r.Header.Get("X-Functions-Key") != theKey {
 		a.rig.t.Error("a call without the key")
@@ -70,8 +70,7 @@ func (a *functionApp) serve(r *http.Request) *http.Response {
 	a.router.ServeHTTP(w, r)
 	answer := w.Result()
 	answer.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	if id, ok := strings.CutPrefix(answer.Header.Get("Location"), "/api/operations/"); ok && answer.StatusCode == http.StatusAccepted && !a.driven[id] {
-		a.driven[id] = true
+	if id, ok := strings.CutPrefix(answer.Header.Get("Location"), "/api/operations/"); ok && answer.StatusCode == http.StatusAccepted && a.first(id) {
 		op, _, err := a.rig.setup.Engine.Store.Operation(context.Background(), id)
 		if err != nil {
 			a.rig.t.Error(err)
@@ -81,6 +80,15 @@ func (a *functionApp) serve(r *http.Request) *http.Response {
 		}()
 	}
 	return answer
+}
+
+// first tells of an operation whether nothing brings it to its end yet.
+func (a *functionApp) first(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := a.driven[id]
+	a.driven[id] = true
+	return !before
 }
 
 // begun counts the operations of today that were not rejected.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,8 +68,9 @@ type rig struct {
 	onList  func() // permissions are asked for
 
 	app     func([]string) (client.Options, error)
-	columns int      // of the terminal
-	more    []string // of the environment
+	aside   atomic.Pointer[string] // what was said beside
+	columns int                    // of the terminal
+	more    []string               // of the environment
 }
 
 func newRig(t *testing.T) *rig {
@@ -143,6 +145,7 @@ func (r *rig) run(args ...string) (out, err string, status int) {
 	status = Run(r.ctx, args, Options{
 		In: strings.NewReader(r.in), Terminal: r.person, Out: outputs[0], Err: outputs[1], Environ: append(r.more, "FLEET=theirs", "fleet_file=theirs", "BACKUP_KEY="+theKey), Who: "ann",
 		Direct: wire, Stamp: wire, Verify: r.recorded, App: r.app, Now: time.Now, Width: func() int { return r.columns },
+		Aside: func(text string) { r.aside.Store(&text) },
 	})
 	if all := stdout.String() + stderr.String(); strings.Contains(all, theKey) {
 		r.t.Errorf("the key was printed:\n%s", all)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -199,5 +200,16 @@ func TestWithoutATokenNothingIsSent(t *testing.T) {
 func TestNamesAreOneSegmentOfThePath(t *testing.T) {
 	if got := GetOperation("a/../b?c").Pattern(); got != "GET /api/operations/"+url.PathEscape("a/../b?c") {
 		t.Error(got)
+	}
+}
+
+func TestWhoeverIsNotTrustedHearsNothing(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a call came through") }))
+	defer s.Close()
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	asked := 0
+	c := New(Options{URL: s.URL, Key: "a-key", Now: time.Now, NewKey: func() string { return "k" }, Say: func(string) { asked++ }})
+	if _, err := c.Do(t.Context(), StartBackup(Body{}), nil); err == nil || asked > 0 || Perhaps(err) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("%v, asked again %d times", err, asked)
 	}
 }

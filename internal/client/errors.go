@@ -147,13 +147,11 @@ func (c *Client) notOurs(call Call, resp *http.Response, body []byte) error {
 	return c.foreign(resp, body)
 }
 
-var titled = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
-
 const firstWords = 200 // characters
 
 func (c *Client) foreign(resp *http.Response, body []byte) error {
 	f := &Foreign{URL: c.o.URL, Status: resp.StatusCode, Kind: resp.Header.Get("Content-Type"), Says: string(body)}
-	if m := titled.FindSubmatch(body); m != nil {
+	if m := regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`).FindSubmatch(body); m != nil {
 		f.Says = html.UnescapeString(string(m[1]))
 	}
 	if words := []rune(strings.Join(strings.Fields(f.Says), " ")); len(words) > firstWords {

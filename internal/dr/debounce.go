@@ -15,8 +15,9 @@ type Change struct {
 // ours are the ARM operations that apim-dr itself, or somebody in its place, begins. They change nothing that a backup would have to hold.
 var ours = []string{"/backup/action", "/restore/action"}
 
-// reads begin the last part of the names of ARM actions that only read: ARM reports them like those that change something.
-var reads = []string{"list", "get", "check", "validate", "export"}
+// reads begin the last part of the names of ARM actions that only read, or let somebody in: ARM reports them like those that change something. A token of a
+// user (users/token, users/generateSsoUrl) is made whenever somebody opens the developer portal as an administrator, or signs in by delegation.
+var reads = []string{"list", "get", "check", "validate", "export", "token", "generate", "performconnectivitycheck"}
 
 // Counts tells whether what is reported is a change. Backups must not lead to backups.
 func (c Change) Counts() bool {

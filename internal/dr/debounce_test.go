@@ -15,6 +15,11 @@ func TestChangesThatCount(t *testing.T) {
 		"MICROSOFT.APIMANAGEMENT/SERVICE/RESTORE/ACTION":                          false,
 		"Microsoft.ApiManagement/service/namedValues/listValue/action":            false,
 		"Microsoft.ApiManagement/service/getssotoken/action":                      false,
+		"Microsoft.ApiManagement/service/users/token/action":                      false,
+		"Microsoft.ApiManagement/service/users/generateSsoUrl/action":             false,
+		"Microsoft.ApiManagement/service/gateways/generateToken/action":           false,
+		"Microsoft.ApiManagement/service/performConnectivityCheck/action":         false,
+		"Microsoft.ApiManagement/service/tenant/regeneratePrimaryKey/action":      true,
 		"Microsoft.ApiManagement/service/portalRevisions/write":                   true,
 	} {
 		if got := (Change{What: what}).Counts(); got != want {

@@ -51,6 +51,15 @@ type Fault struct {
 	Why   string `json:"why"`
 }
 
+// Why an instance is not one of the found ones.
+const (
+	listed = "the fleet names it itself"
+	noPlan = "its tag " + PlanTag + " names a plan that the fleet does not have: "
+)
+
+// mostGone bounds the gone ones: the record of a thousand services and of those has some 500 KB, and may have 1 MiB.
+const mostGone = 500
+
 // Next takes in a look at all subscriptions. What the fleet names itself is none of the found ones: the fleet says more of it. What a subscription that
 // could not be listed had before stays.
 func (d Discovery) Next(looks []Listed, plans []string, inFleet func(name string) bool, now time.Time) Discovery {
@@ -73,10 +82,11 @@ func (d Discovery) Next(looks []Listed, plans []string, inFleet func(name string
 			id, name := strings.ToLower(t.ResourceID), strings.ToLower(t.Name)
 			switch {
 			case inFleet(t.Name):
-				why[id] = "the fleet names it itself"
+				why[id] = listed
 			case !slices.Contains(plans, t.Plan):
-				why[id] = "its tag " + PlanTag + " names a plan that the fleet does not have: " + t.Plan
+				why[id] = noPlan + t.Plan
 				fault(t.ResourceID, why[id])
+			case strings.EqualFold(taken[name], t.ResourceID): // shown twice
 			case taken[name] != "":
 				fault(t.ResourceID, "another instance has its name: "+taken[name])
 			default:
@@ -97,9 +107,15 @@ func (d Discovery) Next(looks []Listed, plans []string, inFleet func(name string
 			next.Found = append(next.Found, f)
 		default:
 			g := Gone{Instance: f.Instance, At: now, Why: why[id]}
-			if g.Why == "" && slices.ContainsFunc(looks, func(l Listed) bool { return strings.EqualFold(l.Subscription, f.Subscription) }) {
+			switch {
+			case g.Why != "":
+			case inFleet(f.Name):
+				g.Why = listed
+			case !slices.Contains(plans, f.Plan):
+				g.Why = noPlan + f.Plan
+			case slices.ContainsFunc(looks, func(l Listed) bool { return strings.EqualFold(l.Subscription, f.Subscription) }):
 				g.Why = "it is not there, or has no tag " + PlanTag
-			} else if g.Why == "" {
+			default:
 				g.Why = "its subscription is no longer looked at"
 			}
 			next.Gone = append(next.Gone, g)
@@ -110,6 +126,7 @@ func (d Discovery) Next(looks []Listed, plans []string, inFleet func(name string
 			next.Gone = append(next.Gone, g)
 		}
 	}
+	next.Gone = next.Gone[:min(len(next.Gone), mostGone)]
 	slices.SortFunc(next.Found, func(a, b Found) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
 	return next
 }

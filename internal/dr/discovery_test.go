@@ -47,3 +47,43 @@ func TestDiscovery(t *testing.T) {
 		}
 	}
 }
+
+func instanceOf(name string) Instance {
+	return Instance{Name: name, ResourceID: "/subscriptions/a/resourceGroups/rg/providers/Microsoft.ApiManagement/service/" + name}
+}
+
+// A list that changes while it is read page by page may show an instance twice, and Resource Manager writes ids in more than one case.
+func TestAnInstanceThatIsShownTwiceIsOne(t *testing.T) {
+	one, again := Tagged{Instance: instanceOf("one"), Plan: "nightly"}, Tagged{Instance: instanceOf("ONE"), Plan: "nightly"}
+	d := Discovery{}.Next([]Listed{{Subscription: "a", Instances: []Tagged{one, again, one}}}, []string{"nightly"}, func(string) bool { return false }, noon)
+	if len(d.Found) != 1 || len(d.Faults) != 0 {
+		t.Errorf("%+v", d)
+	}
+	d = d.Next([]Listed{{Subscription: "a", Instances: []Tagged{again}}}, []string{"nightly"}, func(string) bool { return false }, noon.Add(time.Hour))
+	if len(d.Found) != 1 || !d.Found[0].Since.Equal(noon) || len(d.Gone) != 0 {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestWhyAServiceIsGoneIsSaidOfASubscriptionThatCannotBeListedToo(t *testing.T) {
+	d := Discovery{Found: []Found{{Tagged: Tagged{Instance: instanceOf("one"), Plan: "weekly"}, Subscription: "a"}, {Tagged: Tagged{Instance: instanceOf("mine"), Plan: "nightly"}, Subscription: "a"}}}
+	d = d.Next([]Listed{{Subscription: "a", Error: "429"}}, []string{"nightly"}, func(name string) bool { return name == "mine" }, noon)
+	if len(d.Gone) != 2 || d.Gone[0].Why != "its tag apim-dr names a plan that the fleet does not have: weekly" || d.Gone[1].Why != "the fleet names it itself" {
+		t.Errorf("%+v", d.Gone)
+	}
+}
+
+// The record must stay one that can be kept, however many come and go.
+func TestOfThoseThatAreGoneTheNewestAreKept(t *testing.T) {
+	var d Discovery
+	for n := range 40 {
+		d.Found = nil
+		for i := range 50 {
+			d.Found = append(d.Found, Found{Tagged: Tagged{Instance: instanceOf(fmt.Sprintf("contoso-%d-%d", n, i)), Plan: "nightly"}, Subscription: "a"})
+		}
+		d = d.Next([]Listed{{Subscription: "a"}}, []string{"nightly"}, func(string) bool { return false }, noon.Add(time.Duration(n)*time.Hour))
+	}
+	if len(d.Gone) != mostGone || d.Gone[0].Name != "contoso-39-0" {
+		t.Errorf("%d, the first %+v", len(d.Gone), d.Gone[0])
+	}
+}

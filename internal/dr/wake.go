@@ -89,11 +89,14 @@ type Tick struct {
 	Change string `json:"change,omitempty"`
 }
 
-// MessageID is derived from plan and time: the timer and the watchdog may both send it.
+// MessageID is derived from plan and time: the timer and the watchdog may both send it. One that stands for a change is none of those that look after them.
 func (t Tick) MessageID() string {
 	id := fmt.Sprintf("tick:%s:%s", t.Plan, t.At.UTC().Format("20060102T150405Z"))
 	if t.Service != "" {
 		id += ":" + t.Service
+	}
+	if t.Change != "" {
+		id += ":change"
 	}
 	if t.Try > 0 {
 		id += fmt.Sprintf(":%d", t.Try)

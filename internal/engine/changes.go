@@ -63,7 +63,7 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	}
 	switch {
 	case running:
-		return e.Store.MergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
+		return e.mergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
 			if p.Restoring != restore {
 				p.Restoring, p.Meanwhile = restore, 0
 			}
@@ -77,7 +77,7 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	if own, ok := ownNewest(state); ok && c.At.Before(own.CreatedAt.Add(-dr.ReportSkew)) {
 		return nil // that backup has it
 	}
-	if err := e.Store.MergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
+	if err := e.mergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
 		return err
 	}
 	if err := e.markNewest(ctx, m.Name, c); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
@@ -86,6 +86,19 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	// One message for all changes within a minute: duplicate detection drops the others.
 	minute := now.Truncate(min(time.Minute, e.Timing.ChangeQuiet))
 	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: minute}, now.Add(e.Timing.ChangeQuiet))
+}
+
+// mergePending is Store.MergePending. What cannot be read is told, and does not let changes go round for ever.
+func (e *Engine) mergePending(ctx context.Context, service string, merge func(dr.Pending) (dr.Pending, bool)) error {
+	return e.unlessIllegible(ctx, e.Store.MergePending(ctx, service, merge))
+}
+
+func (e *Engine) unlessIllegible(ctx context.Context, err error) error {
+	if illegible(err) {
+		e.Log.ErrorContext(ctx, "what is remembered of the changes of a service cannot be read: delete it, the next backup has them", "error", err)
+		return nil
+	}
+	return err
 }
 
 // markNewest notes a change in the newest good backup of a service, if it was made meanwhile. What is remembered is read after the change was noted: either
@@ -167,7 +180,7 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 		if err := e.unlearnt(); err != nil {
 			return err
 		}
-		return e.Store.MergePending(ctx, t.Service, func(dr.Pending) (dr.Pending, bool) { return dr.Pending{}, true })
+		return e.mergePending(ctx, t.Service, func(dr.Pending) (dr.Pending, bool) { return dr.Pending{}, true })
 	}
 	if t.Change != "" {
 		return e.noteChange(ctx, m, dr.Change{At: t.At, What: t.Change})
@@ -176,12 +189,8 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	if errors.Is(err, ErrNotFound) || err == nil && p.FirstAt.IsZero() {
 		return nil
 	}
-	if illegible(err) {
-		e.Log.ErrorContext(ctx, "what is remembered of the changes of a service cannot be read: delete it, the next backup has them", "error", err)
-		return nil
-	}
 	if err != nil {
-		return err
+		return e.unlessIllegible(ctx, err)
 	}
 	now := e.Now()
 	if due := p.Due(e.Timing.ChangeQuiet, e.Timing.ChangeLongest); now.Before(due) {
@@ -234,7 +243,7 @@ func (e *Engine) workedOn(ctx context.Context, service string) (bool, error) {
 	return err == nil && holder != "", err
 }
 
-// remindChanges sends a message for changes whose own was lost, or came while the service was worked on.
+// remindChanges sends a message for changes whose own was lost, or came while the service was worked on. What was counted as a restore ended is forgotten.
 func (e *Engine) remindChanges(ctx context.Context) error {
 	services, err := e.Store.Pendings(ctx)
 	errs := []error{err}
@@ -243,6 +252,12 @@ func (e *Engine) remindChanges(ctx context.Context) error {
 		now := e.Now()
 		if err == nil && !p.FirstAt.IsZero() && now.After(p.Due(e.Timing.ChangeQuiet, e.Timing.ChangeLongest).Add(e.Timing.WatchdogGrace)) {
 			err = e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: service, At: now}, now)
+		}
+		if err == nil && p.Restoring != "" {
+			var op dr.Operation
+			if op, _, err = e.Store.Operation(ctx, p.Restoring); err == nil && op.Phase == dr.Done {
+				err = e.forgetRestore(ctx, service, op.ID)
+			}
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
 			errs = append(errs, err)
@@ -285,8 +300,13 @@ func (e *Engine) settleChanges(ctx context.Context, op dr.Operation) error {
 	if p.Restoring != op.ID {
 		return nil
 	}
-	return e.Store.MergePending(ctx, op.Service, func(p dr.Pending) (dr.Pending, bool) {
-		ours := p.Restoring == op.ID
+	return e.forgetRestore(ctx, op.Service, op.ID)
+}
+
+// forgetRestore forgets what was counted during a restore.
+func (e *Engine) forgetRestore(ctx context.Context, service, restore string) error {
+	return e.Store.MergePending(ctx, service, func(p dr.Pending) (dr.Pending, bool) {
+		ours := p.Restoring == restore
 		if ours {
 			p.Restoring, p.Meanwhile = "", 0
 		}

@@ -33,11 +33,11 @@ func (e *Engine) Retention(ctx context.Context, service string) ([]dr.Decision, 
 // decide also tells which operations that a point is pinned by are done.
 func (e *Engine) decide(ctx context.Context, service string, points []dr.RecoveryPoint) (_ []dr.Decision, done []string, err error) {
 	stock := dr.Stock{Points: points, Stands: map[string]string{}}
-	var policy dr.Retention
 	m, listed := e.fleet().member(service)
-	if listed {
-		policy = m.plan.Retention
+	if err := e.unlearnt(); err != nil && !listed { // its plan may say more than that it has left the fleet
+		return nil, nil, err
 	}
+	policy := m.plan.Retention
 	around := e.fleet().Around(service)
 	if s, ok := e.fleet().service(service); ok && s.Drill != nil {
 		around = append(around, s.Drill.Name)
@@ -66,12 +66,25 @@ func (e *Engine) decide(ctx context.Context, service string, points []dr.Recover
 			stock.Stands[state.NewestGood.ID] = "it stands for the present state of " + name
 		}
 	}
-	stock.InUse, done, err = e.users(ctx, service, points)
-	if err != nil {
+	if done, err = e.users(ctx, &stock); err != nil {
 		return nil, nil, err
 	}
-	return policy.Decide(stock, e.Now()), done, nil
+	decisions := policy.Decide(stock, e.Now())
+	if newest := dr.Newest(points, e.Now().Add(dr.BackupLife), true); newest != nil && slices.ContainsFunc(decisions, goes) {
+		blob, err := e.Vault.Head(ctx, newest.Storage, newest.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !blob.Exists || blob.Bytes == 0 {
+			stock.Stop = "the blob of the newest good recovery point is not there: nothing is deleted"
+			e.Log.ErrorContext(ctx, stock.Stop, "recoveryPoint", newest.ID, "account", newest.Storage.Account, "container", newest.Storage.Container)
+			decisions = policy.Decide(stock, e.Now())
+		}
+	}
+	return decisions, done, nil
 }
+
+func goes(d dr.Decision) bool { return d.Goes }
 
 func was(o dr.Outcome) string {
 	switch o {
@@ -83,15 +96,16 @@ func was(o dr.Outcome) string {
 	return string(o)
 }
 
-// users names the operations that use each recovery point, pinned or merely planned with, and those among the pins that are done.
-func (e *Engine) users(ctx context.Context, service string, points []dr.RecoveryPoint) (use map[string][]string, done []string, err error) {
-	use = map[string][]string{}
+// users puts into the stock which operations use each recovery point, pinned or merely planned with, and tells which among the pins are done. An operation
+// that cannot be read may be about to restore any of them.
+func (e *Engine) users(ctx context.Context, stock *dr.Stock) (done []string, err error) {
+	stock.InUse = map[string][]string{}
 	add := func(point, operation string) {
-		if !slices.Contains(use[point], operation) {
-			use[point] = append(use[point], operation)
+		if !slices.Contains(stock.InUse[point], operation) {
+			stock.InUse[point] = append(stock.InUse[point], operation)
 		}
 	}
-	for _, p := range points {
+	for _, p := range stock.Points {
 		for _, id := range p.UsedBy {
 			op, _, err := e.Store.Operation(ctx, id)
 			switch {
@@ -100,27 +114,29 @@ func (e *Engine) users(ctx context.Context, service string, points []dr.Recovery
 			case err == nil || errors.Is(err, ErrNotFound) || illegible(err):
 				add(p.ID, id)
 			default:
-				return nil, nil, err
+				return nil, err
 			}
 		}
 	}
 	markers, err := e.Store.Markers(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, m := range markers {
 		if dr.KindOf(m.Wake.ID) == dr.KindBackup {
 			continue
 		}
 		op, _, err := e.Store.Operation(ctx, m.Wake.ID)
-		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
-			return nil, nil, err
+		if illegible(err) {
+			stock.Stop = fmt.Sprintf("operation %s cannot be read, which may restore it: nothing is deleted", m.Wake.ID)
+		} else if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
 		}
 		for _, point := range op.Uses() {
 			add(point, op.ID)
 		}
 	}
-	return use, done, nil
+	return done, nil
 }
 
 // pruning is the job of every service that has recovery points: what is no longer in the fleet, too.
@@ -150,9 +166,6 @@ func (e *Engine) runPrune(ctx context.Context, t dr.Tick) error {
 // Prune deletes the recovery points of a service that its plan lets go. A kill in between leaves some in the state deleting, which the next pass deletes.
 func (e *Engine) Prune(ctx context.Context, service string) error {
 	ctx = trace.Annotate(ctx, trace.KeyService, service)
-	if err := e.unlearnt(); err != nil { // its plan may say more than that it has left the fleet
-		return err
-	}
 	points, err := e.Store.Points(ctx, service)
 	if err != nil {
 		return err
@@ -161,23 +174,11 @@ func (e *Engine) Prune(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
-	decisions = slices.DeleteFunc(decisions, func(d dr.Decision) bool { return !d.Goes })
-	if len(decisions) == 0 {
-		return nil
-	}
-	if s := dr.Newest(points, e.Now().Add(dr.BackupLife), true); s != nil {
-		blob, err := e.Vault.Head(ctx, s.Storage, s.ID)
-		if err != nil {
-			return err
-		}
-		if !blob.Exists || blob.Bytes == 0 {
-			e.Log.ErrorContext(ctx, "the blob of the newest good recovery point is not there: nothing is deleted", "recoveryPoint", s.ID, "account", s.Storage.Account, "container", s.Storage.Container)
-			return nil
-		}
-	}
 	var errs []error
 	for _, d := range decisions {
-		errs = append(errs, e.letGo(ctx, d, done))
+		if d.Goes {
+			errs = append(errs, e.letGo(ctx, d, done))
+		}
 	}
 	return errors.Join(errs...)
 }

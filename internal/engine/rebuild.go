@@ -117,7 +117,21 @@ func (e *Engine) recordFound(ctx context.Context, p dr.RecoveryPoint) (why, err 
 		return fmt.Errorf("the backup has %d bytes, and %d were made", blob.Bytes, p.Bytes), nil
 	}
 	p.UsedBy = nil
-	return nil, e.Store.RecordPoint(ctx, p)
+	if err := e.Store.RecordPoint(ctx, p); err != nil {
+		return nil, err
+	}
+	// A prune between look and record has removed the blob, and then a record that is back now.
+	if blob, err = e.Vault.Head(ctx, p.Storage, p.ID); err != nil || blob.Exists {
+		return nil, err
+	}
+	why = errors.New("the backup was deleted meanwhile")
+	if err = e.Store.Condemn(ctx, p.Service, p.ID, nil); err == nil {
+		err = e.Store.Forget(ctx, p.Service, p.ID)
+	}
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInUse) {
+		err = nil
+	}
+	return why, err
 }
 
 func (e *Engine) rebuildPair(ctx context.Context, p dr.Pair) error {

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,10 +46,9 @@ func TestOfOperationsInFlightThoseThatCanBeReadAreListed(t *testing.T) {
 	}
 	reads := map[error]int{engine.ErrUnreadable: 2, engine.ErrNewer: 2, engine.ErrNotFound: 2}
 	for cause, want := range reads {
-		failed := false
+		var failed atomic.Bool
 		w.store.Fail(func(op, key string) error {
-			if op == "read" && !failed {
-				failed = true
+			if op == "read" && failed.CompareAndSwap(false, true) {
 				return cause
 			}
 			return nil

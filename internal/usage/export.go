@@ -94,27 +94,36 @@ func (x *Exporter) manifest(ctx context.Context, in Instance, r Report, d Day, f
 // pages writes all records of a day.
 func (x *Exporter) pages(ctx context.Context, in Instance, r Report, d Day, out *writer) dr.Answer {
 	q := Query{ResourceID: in.ResourceID, Report: r, Filter: d.Filter(), Interval: intervalOf(r)}
-	var before uint64
+	seen := map[string]bool{} // hashes of pages (128a) and of links (128)
+	again := func(h hash.Hash) bool {
+		key := string(h.Sum(nil))
+		was := seen[key]
+		seen[key] = true
+		return was
+	}
 	for {
 		body, a := x.Reports.Page(ctx, q)
+		if a.Verdict == dr.Refused && (q.Link != "" || q.Skip > 0) { // it has the report, of which a page was read
+			a.Verdict = dr.No
+		}
 		if a.Verdict != dr.OK {
 			return a
 		}
-		rows, sum := out.rows, fnv.New64a()
+		rows, records, next := out.rows, fnv.New128a(), fnv.New128()
 		link, err := page(body, func(line []byte) error {
-			_, _ = sum.Write(line)
+			_, _ = records.Write(line)
 			return out.line(line)
 		})
+		_, _ = io.WriteString(next, link)
 		err = errors.Join(err, body.Close())
 		switch got := out.rows - rows; {
 		case err != nil:
 			return later(err).Answer
-		case link != "" && link == q.Link, got > 0 && sum.Sum64() == before:
+		case link != "" && again(next), got > 0 && again(records):
 			return later(errors.New("a page came twice: the report does not go on")).Answer
 		case link == "" && (got == 0 || q.Link != ""): // a report that gives links ends without one; the others end with an empty page
 			return dr.Answer{Verdict: dr.OK}
 		}
-		before = sum.Sum64()
 		q.Link, q.Skip = link, out.rows
 	}
 }

@@ -61,6 +61,8 @@ const (
 	senders    = 16
 	// together bounds the turns at work in a process: the wakes of failovers come through the same queue, and the host hands out 16 messages at once.
 	together = 4
+	// skew is how far clocks differ.
+	skew = time.Minute
 	// crowded is how long a turn waits that would be one too many.
 	crowded = 10 * time.Second
 )
@@ -85,7 +87,7 @@ func (x *Exporter) Start(ctx context.Context) error {
 // means that not even that could be done: the message is to be delivered again.
 func (x *Exporter) Run(ctx context.Context, m Message) error {
 	i := slices.IndexFunc(x.Instances, func(in Instance) bool { return strings.EqualFold(in.Name, m.Service) })
-	if i < 0 || m.At.After(x.Now().Add(time.Minute)) { // clocks differ
+	if i < 0 || m.At.After(x.Now().Add(skew)) {
 		x.Log.WarnContext(ctx, "an export of an instance whose use is not exported, or of a time to come, is dropped", "about", m.Service, "run", m.At)
 		return nil
 	}
@@ -125,13 +127,13 @@ func (x *Exporter) Run(ctx context.Context, m Message) error {
 // begin makes the run the one at work, after the event of the one before, if that was not told.
 func (x *Exporter) begin(ctx context.Context, in Instance, at time.Time) (State, error) {
 	state, err := x.States.Usage(ctx, in.Name)
-	if err != nil || !at.After(state.Run.At) {
+	if _, begins := state.begun(at, x.Now()); err != nil || !begins {
 		return state, err
 	}
 	if err := x.tell(ctx, in, state); err != nil {
 		return state, err
 	}
-	return x.States.MergeUsage(ctx, in.Name, func(s State) (State, bool) { return s.begun(at) })
+	return x.States.MergeUsage(ctx, in.Name, func(s State) (State, bool) { return s.begun(at, x.Now()) })
 }
 
 // work exports what a turn is due. An error is what did not work and is worth another try, after wait at the earliest.

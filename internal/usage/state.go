@@ -123,10 +123,17 @@ func (s State) absent() []Report {
 	return list
 }
 
-// begun is the state in which the run of that time is at work; false when that or a later one has begun.
-func (s State) begun(at time.Time) (State, bool) {
-	if !at.After(s.Run.At) {
+// begun is the state in which the run of that time is at work; false when that or a later one has begun. What a clock that was ahead has left is not
+// believed: its run is none, and the days that it took for exported are due again.
+func (s State) begun(at, now time.Time) (State, bool) {
+	ahead := s.Run.At.After(now.Add(skew))
+	if !ahead && !at.After(s.Run.At) {
 		return s, false
+	}
+	for r, m := range s.Reports {
+		if ahead && m.Through > last(now) {
+			s = s.mark(r, func(m *Mark) { m.Through = "" })
+		}
 	}
 	s.Run = Run{At: at}
 	return s, true

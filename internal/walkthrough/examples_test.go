@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,11 +28,10 @@ func (r *reader) examples() {
 		}
 	}
 	posted := make(chan string, 10)
-	failed := false
+	var failed atomic.Bool
 	chat := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		b, _ := io.ReadAll(q.Body)
-		if !failed {
-			failed = true
+		if failed.CompareAndSwap(false, true) {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}

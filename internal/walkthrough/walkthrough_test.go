@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"apim-dr/internal/apicheck"
 	"apim-dr/internal/standin/arm"
 	"apim-dr/internal/standin/devstack"
 )
@@ -62,6 +63,15 @@ func TestEveryCommandOfTheDocumentsWorks(t *testing.T) {
 			n, script := r.run(b, carried)
 			commands += n
 			carried = script
+		}
+	}
+	schemas, err := apicheck.NewEvents(filepath.Join(root, "docs", "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range r.stack.Bus.Sent("results") { // of the demo, and of all that the documents begin
+		if err := schemas.Check(e.Body); err != nil {
+			t.Error(err)
 		}
 	}
 	if commands < 30 {
