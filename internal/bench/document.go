@@ -52,7 +52,7 @@ func draw(rows []row) string {
 	for i, r := range rows {
 		part, y := r.part, 10+i*height
 		color := map[bool]string{true: "#2e7d4f", false: "#b3261e"}[r.OK]
-		fmt.Fprintf(&s, `<text x="%d" y="%d" text-anchor="tableEnds" fill="#222">%s</text>`+"\n", left-8, y+15, html.EscapeString(r.Name))
+		fmt.Fprintf(&s, `<text x="%d" y="%d" text-anchor="end" fill="#222">%s</text>`+"\n", left-8, y+15, html.EscapeString(r.Name))
 		fmt.Fprintf(&s, `<rect x="%d" y="%d" width="%.0f" height="14" fill="%s"/>`+"\n", left, y+4, max(1, min(part, most)*scale), color)
 		if part > most {
 			fmt.Fprintf(&s, `<text x="%.0f" y="%d" fill="#222">%.0f×</text>`+"\n", left+most*scale+6, y+15, part)

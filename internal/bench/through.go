@@ -281,6 +281,9 @@ func fanOut(ctx context.Context, r rig) ([]row, error) {
 		return nil, err
 	}
 	theirs := time.Since(began)
+	if n := len(bare.bus.Sent("hops0")); n != fleetSize {
+		return nil, fmt.Errorf("the loop has sent %d messages", n)
+	}
 	for i, body := range bodies { // what makes a killed fan-out harmless: a record and a marker before each message
 		for _, kind := range []string{"record", "marker"} {
 			if _, err := stack.State.UploadBuffer(ctx, bare.Container, fmt.Sprint(kind, "/", i), body, nil); err != nil {
