@@ -12,7 +12,7 @@ OPEN     := $(if $(filter entra,$(AUTH)),go run ./internal/build/openfunctions,:
 # Packages without goroutines, and long walks, are tested without the race detector, which would only slow them down; internal/engine with it, too.
 PURE     := ./internal/dr ./internal/engine ./internal/model
 
-.PHONY: help run demo demo-region-loss test test-browser test-live model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy verify-azure azurite stage tools clean
+.PHONY: help run demo demo-region-loss bench test test-browser test-live model chaos fuzz upgrade-test lint lint-infra vuln package package-test deploy verify-azure azurite stage tools clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ test-live: tools ## the suites of ARM client, bus and store against Azure, as wh
 STATES ?= 3000000
 model: tools ## explore all states of the protocol with more faults than in make test: millions (STATES= at most, for each set of faults)
 	go test -count=1 -v -timeout 30m ./internal/model -run InEveryState -large -states $(STATES) | grep -v -e '^=== ' -e '^ *---'
+
+bench: stage $(AZURITE)/node_modules/.installed ## ratios beside yardsticks, into a table and dist/bench.json (DOC=1: also into docs/performance.md)
+	@go build -o dist/bench ./internal/bench
+	@dist/bench -app $(APP) -out dist/bench.json $(if $(DOC),-doc)
 
 FUZZTIME ?= 30s
 fuzz: tools ## every fuzz target in turn (FUZZTIME=30s each)

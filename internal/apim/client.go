@@ -100,6 +100,7 @@ func straight(t policy.Transporter) policy.Transporter {
 // Transport is the way to ARM that a Client takes by itself, for somebody who puts something before it.
 func Transport() http.RoundTripper {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 32                                                                   // with HTTP/1.1, as through a proxy, each poll at the same time would dial anew beyond two
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second} // finds dead connections, as azcore's own does
 	return transport
 }

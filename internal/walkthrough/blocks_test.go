@@ -115,7 +115,8 @@ func TestNothingIsLeftOutInVain(t *testing.T) {
 // What .ci/run does not make is left to a person: it takes long, or changes something.
 var byHand = map[string]string{
 	"model": "8 minutes; make test explores the same in small", "chaos": "10 minutes; make test does it for some seconds", "fuzz": "30 s for each of many targets; make test runs their seeds",
-	"run": "stays up; make demo ends", "help": "prints", "clean": "removes",
+	"bench": "5 minutes, and a busy machine would lie",
+	"run":   "stays up; make demo ends", "help": "prints", "clean": "removes",
 	"deploy": "needs Azure", "verify-azure": "needs Azure", "test-live": "needs Azure", "package": "a part of package-test",
 }
 
