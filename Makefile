@@ -17,7 +17,7 @@ PURE     := ./internal/dr ./internal/engine ./internal/model
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: stage $(AZURITE)/node_modules/.installed ## build and start everything here, show backups, a failover and a drill, stay up (PORT=7071)
+run: stage $(AZURITE)/node_modules/.installed ## build and start everything here, show backups, a failover, a drill and an export of usage data, stay up (PORT=7071)
 	@go build -o dist/devstack ./internal/standin/cmd/devstack
 	@exec dist/devstack -app $(APP) -port $(or $(PORT),7071) run
 

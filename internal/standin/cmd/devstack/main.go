@@ -116,6 +116,9 @@ contoso-us is the active instance now. Try, in another terminal (what ARM does t
   apim-dr operations
   apim-dr operations %[3]s
 
+  # its recovery points, and why each would stay or go
+  apim-dr recovery-points contoso-eu --prune-preview
+
   # a line for each event
   SERVICEBUS='%[4]s' go run ./examples/terminal
 
