@@ -6,13 +6,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"apim-dr/handlers"
 	"apim-dr/internal/client"
 )
 
@@ -433,27 +431,4 @@ func TestListsAreShownWhole(t *testing.T) {
 		out, _, _ = r.run("rearm", "contoso-eu", "--active", "contoso-us", "--suspended")
 		has(t, out, "contoso-us is the active instance; the other one is left alone")
 	})
-}
-
-// The command line has a call for each function over HTTP, under its name.
-func TestTheCallsAreThoseOfTheApp(t *testing.T) {
-	calls := []client.Call{client.StartBackup(client.Body{}), client.StartRestore(client.Body{}), client.StartFailover(client.Body{}), client.StartDrill(client.Body{}), client.AbandonOperation("x", client.Body{}),
-		client.RearmService("x", client.Body{}), client.HoldService("x", client.Body{}), client.ReleaseService("x", client.Body{}), client.GetServiceBusy("x"), client.GetStatus(), client.GetOperation("x"), client.ListInFlight(),
-		client.ListRecoveryPoints("x", true), client.GetNotCovered("x")}
-	for _, f := range new(handlers.App).Table() {
-		if f.HTTP == nil || f.Name == "GetDashboard" || f.Name == "GetOpenAPI" { // for a browser, and for programs
-			continue
-		}
-		mux := http.NewServeMux()
-		mux.HandleFunc(f.Pattern, func(http.ResponseWriter, *http.Request) {})
-		i := slices.IndexFunc(calls, func(c client.Call) bool { return c.Function == f.Name })
-		if i < 0 {
-			t.Errorf("no call of %s", f.Name)
-			continue
-		}
-		method, path, _ := strings.Cut(calls[i].Pattern(), " ")
-		if _, pattern := mux.Handler(httptest.NewRequestWithContext(t.Context(), method, path, nil)); pattern != f.Pattern {
-			t.Errorf("%s is called as %s, want %s", f.Name, calls[i].Pattern(), f.Pattern)
-		}
-	}
 }

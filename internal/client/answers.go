@@ -27,12 +27,10 @@ type Operation struct {
 
 // Leg is one ARM backup or restore.
 type Leg struct {
-	Verb              dr.Verb
-	Service           string
-	PostedAt, EndedAt time.Time
-	Outcome           dr.Outcome
-	RecoveryPoint     string
-	Safety            bool
+	Verb          dr.Verb
+	Service       string
+	Outcome       dr.Outcome
+	RecoveryPoint string
 }
 
 // AtWork is the leg that the operation is at, or has ended with.
@@ -50,9 +48,7 @@ func (o Operation) AtWork() Leg {
 
 // DryRun is what a recovery would do.
 type DryRun struct {
-	Passes    bool
-	BlockedBy []string
-	Plan      dr.Plan
+	Plan dr.Plan
 }
 
 // Operations is a list of them, or a page of one.
@@ -112,10 +108,8 @@ type Released struct{ Ended dr.Held }
 
 // Busy tells whether somebody works on an instance.
 type Busy struct {
-	Service string
-	Busy    bool
-	Why     []string
-	State   string
+	Busy bool
+	Why  []string
 }
 
 // Pairs are those that a service is one of.

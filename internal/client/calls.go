@@ -17,9 +17,6 @@ type Call struct {
 	body     any
 }
 
-// Pattern is the call as the app's table has it.
-func (c Call) Pattern() string { return c.method + " " + c.path }
-
 // Body is that of any call. A field that a call does not know must be left out: the app refuses it.
 type Body struct {
 	Service       string   `json:"service,omitempty"`

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -40,9 +39,6 @@ func New(o Options) *Client {
 	return &Client{o, &http.Client{Transport: o.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// URL is where the app is.
-func (c *Client) URL() string { return c.o.URL }
-
 // KnowsCaller tells whether the app knows by a token who calls.
 func (c *Client) KnowsCaller() bool { return c.o.Token != nil }
 
@@ -72,9 +68,8 @@ func (c *Client) Do(ctx context.Context, call Call, into any) (Answer, error) {
 	}
 	for {
 		a, err := c.once(ctx, call, key, into)
-		lost, _ := errors.AsType[*Lost](err)
-		if heard = heard || lost != nil && lost.Heard; lost != nil {
-			lost.Heard = heard
+		if heard = heard || Perhaps(err); heard && Passing(err) && !Perhaps(err) { // this one was not taken, but an earlier one may have been
+			err = &Lost{URL: c.o.URL, Err: err, Heard: true}
 		}
 		wait := max(pause, a.RetryAfter)
 		if !Passing(err) || ctx.Err() != nil || c.o.Now().Add(wait).Sub(began) > retryFor {
@@ -84,7 +79,7 @@ func (c *Client) Do(ctx context.Context, call Call, into any) (Answer, error) {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return a, &Lost{URL: c.o.URL, Err: ctx.Err(), Heard: heard || lost == nil}
+			return a, &Lost{URL: c.o.URL, Err: ctx.Err(), Heard: heard}
 		}
 		pause = min(2*pause, longestPause)
 	}

@@ -8,11 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"apim-dr/handlers"
 )
 
 // app answers calls in turn; the last answer again and again.
@@ -124,10 +125,20 @@ func TestNobodyWaitsForEver(t *testing.T) {
 			}
 		})
 	}
-	synctest.Test(t, func(t *testing.T) { // the first call was heard: that the others got no connection says nothing of it
-		a := &app{answers: []func(*http.Request) (*http.Response, error){fails(reset), fails(refused)}}
-		if _, err := newClient(a).Do(t.Context(), StartBackup(Body{}), nil); !Perhaps(err) {
-			t.Error(err)
+	// The first call may have been taken: that the others were not says nothing of it.
+	throttled := says(429, aProblem, `{}`)
+	for name, answers := range map[string][]func(*http.Request) (*http.Response, error){
+		"lost, then no connection": {fails(reset), fails(refused)}, "away, then no connection": {says(502, "", ""), fails(refused)}, "lost, then throttled": {fails(reset), throttled},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			if _, err := newClient(&app{answers: answers}).Do(t.Context(), StartBackup(Body{}), nil); !Perhaps(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := newClient(&app{answers: []func(*http.Request) (*http.Response, error){throttled}}).Do(t.Context(), StartBackup(Body{}), nil); err == nil || Perhaps(err) {
+			t.Errorf("throttled from the first call on: %v", err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -198,8 +209,50 @@ func TestWithoutATokenNothingIsSent(t *testing.T) {
 }
 
 func TestNamesAreOneSegmentOfThePath(t *testing.T) {
-	if got := GetOperation("a/../b?c").Pattern(); got != "GET /api/operations/"+url.PathEscape("a/../b?c") {
-		t.Error(got)
+	a := &app{answers: []func(*http.Request) (*http.Response, error){func(r *http.Request) (*http.Response, error) {
+		if got, want := r.URL.EscapedPath(), "/api/operations/a%2F..%2Fb%3Fc"; got != want || r.URL.RawQuery != "" {
+			t.Errorf("%s?%s, want %s", got, r.URL.RawQuery, want)
+		}
+		return fine(r)
+	}}}
+	if _, err := newClient(a).Look(t.Context(), GetOperation("a/../b?c"), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// The client has a call for each function over HTTP, under its name.
+func TestTheCallsAreThoseOfTheApp(t *testing.T) {
+	calls := map[string]Call{}
+	for _, c := range []Call{
+		StartBackup(Body{}), StartRestore(Body{}), StartFailover(Body{}), StartDrill(Body{}), AbandonOperation("x", Body{}), RearmService("x", Body{}), HoldService("x", Body{}), ReleaseService("x", Body{}),
+		GetServiceBusy("x"), GetStatus(), GetOperation("x"), ListInFlight(), ListRecoveryPoints("x", true), GetNotCovered("x"),
+	} {
+		calls[c.Function] = c
+	}
+	mux := http.NewServeMux()
+	for _, f := range new(handlers.App).Table() {
+		if f.HTTP != nil {
+			mux.HandleFunc(f.Pattern, func(http.ResponseWriter, *http.Request) {})
+		}
+	}
+	for _, f := range new(handlers.App).Table() {
+		if f.HTTP == nil || f.Name == "GetDashboard" || f.Name == "GetOpenAPI" { // for a browser, and for programs
+			continue
+		}
+		call, ok := calls[f.Name]
+		if !ok {
+			t.Errorf("no call of %s", f.Name)
+			continue
+		}
+		a := &app{answers: []func(*http.Request) (*http.Response, error){func(r *http.Request) (*http.Response, error) {
+			if _, pattern := mux.Handler(r); pattern != f.Pattern {
+				t.Errorf("%s is called as %s %s, want %s", f.Name, r.Method, r.URL.Path, f.Pattern)
+			}
+			return fine(r)
+		}}}
+		if _, err := newClient(a).Look(t.Context(), call, nil); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

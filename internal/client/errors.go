@@ -149,9 +149,11 @@ func (c *Client) notOurs(call Call, resp *http.Response, body []byte) error {
 
 const firstWords = 200 // characters
 
+var pageTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+
 func (c *Client) foreign(resp *http.Response, body []byte) error {
 	f := &Foreign{URL: c.o.URL, Status: resp.StatusCode, Kind: resp.Header.Get("Content-Type"), Says: string(body)}
-	if m := regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`).FindSubmatch(body); m != nil {
+	if m := pageTitle.FindSubmatch(body); m != nil {
 		f.Says = html.UnescapeString(string(m[1]))
 	}
 	if words := []rune(strings.Join(strings.Fields(f.Says), " ")); len(words) > firstWords {
