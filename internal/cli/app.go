@@ -105,53 +105,63 @@ func short(text string) string {
 // show asks for something that changes nothing.
 func (a *app) show(ctx context.Context, call client.Call, into any) (client.Answer, error) {
 	answer, err := a.client.Do(ctx, call, into)
-	return answer, a.failed(err, false)
+	if err != nil {
+		return answer, a.failed(err)
+	}
+	return answer, nil
 }
 
-// change asks for something that ends with the answer.
+// change asks for something that begins or changes something.
 func (a *app) change(ctx context.Context, call client.Call, into any) (client.Answer, error) {
 	answer, err := a.client.Do(ctx, call, into)
-	return answer, a.failed(err, true)
+	switch {
+	case err == nil:
+		return answer, nil
+	case !client.Perhaps(err):
+		return answer, a.failed(err)
+	}
+	a.refused(err)
+	return answer, end(Unknown, "%v\nNobody knows whether it was begun. What is in flight: apim-dr operations --in-flight; what happened today: apim-dr operations%s", err, a.hint(err))
 }
 
-// failed is how a command ends whose call brought no success. begins: the call is one that begins or changes something.
-func (a *app) failed(err error, begins bool) error {
-	if err == nil {
-		return nil
+// failed is how a command ends whose call brought no success and began nothing.
+func (a *app) failed(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return end(Refused, "Stopped: nothing was begun.")
 	}
-	text, code := err.Error(), Usage
-	refusal, refused := errors.AsType[*client.Refusal](err)
-	if refused && refusal.Body != nil {
-		a.document(refusal.Body)
-	}
-	switch {
-	case errors.Is(err, context.Canceled) && !(begins && client.Perhaps(err)):
-		text, code = "Stopped: nothing was begun.", Refused
-	case begins && client.Perhaps(err):
-		text += "\nNobody knows whether it was begun. What is in flight: apim-dr operations --in-flight; what happened today: apim-dr operations"
-		code = Unknown
-	case refused && (refusal.Status == http.StatusConflict || refusal.Status == http.StatusTooManyRequests):
+	code := Usage
+	if status := a.refused(err); status == http.StatusConflict || status == http.StatusTooManyRequests {
 		code = Refused
 	}
-	if refused {
-		text += a.hint(refusal)
-	}
-	if lost, ok := errors.AsType[*client.Lost](err); ok && !lost.Heard && code == Usage {
-		text += "\nIs that where the Function App is? If it is gone: apim-dr failover --direct (docs/break-glass.md)."
-	}
-	if foreign, ok := errors.AsType[*client.Foreign](err); ok {
-		text += map[bool]string{true: "\nIs the app stopped, or closed to this network?", false: "\nIs that the Function App? APIMDR_URL or --url names it."}[foreign.Status == http.StatusForbidden]
-	}
-	return end(code, "%s", text)
+	return end(code, "%v%s", err, a.hint(err))
 }
 
-// hint tells what to do about a refusal that is about who calls.
-func (a *app) hint(r *client.Refusal) string {
+// refused prints the body of a refusal, if JSON is wanted, and is its status; zero: err is none.
+func (a *app) refused(err error) int {
+	refusal, ok := errors.AsType[*client.Refusal](err)
+	if !ok {
+		return 0
+	}
+	a.document(refusal.Body)
+	return refusal.Status
+}
+
+// hint tells what to do about an error of a call, on a line of its own.
+func (a *app) hint(err error) string {
+	refusal, refused := errors.AsType[*client.Refusal](err)
+	foreign, other := errors.AsType[*client.Foreign](err)
+	lost, silent := errors.AsType[*client.Lost](err)
 	switch {
-	case r.Status == http.StatusUnauthorized && a.client.KnowsCaller():
+	case refused && refusal.Status == http.StatusUnauthorized && a.client.KnowsCaller():
 		return "\nThe token for APIMDR_AUDIENCE was not accepted: is that the Application ID URI of this app's registration? If the app asks for keys as well, set APIMDR_KEY (docs/cli.md)."
-	case r.Status == http.StatusUnauthorized:
-		return fmt.Sprintf("\nAPIMDR_KEY is not a key of %s: set it to a host key, which opens all functions, or to that function's own. With AUTH=entra set APIMDR_AUDIENCE instead (docs/cli.md).", r.Function)
+	case refused && refusal.Status == http.StatusUnauthorized:
+		return fmt.Sprintf("\nAPIMDR_KEY is not a key of %s: set it to a host key, which opens all functions, or to that function's own. With AUTH=entra set APIMDR_AUDIENCE instead (docs/cli.md).", refusal.Function)
+	case other && foreign.Status == http.StatusForbidden:
+		return "\nIs the app stopped, or closed to this network?"
+	case other:
+		return "\nIs that the Function App? APIMDR_URL or --url names it."
+	case silent && !lost.Heard:
+		return "\nIs that where the Function App is? If it is gone: apim-dr failover --direct (docs/break-glass.md)."
 	}
 	return ""
 }

@@ -283,6 +283,22 @@ func TestJSONIsOneDocumentAndLinesWithTimesStandBesideIt(t *testing.T) {
 	})
 }
 
+func TestARefusalWhileWaitingIsOneDocument(t *testing.T) {
+	called(t, func(t *testing.T, r *rig, a *functionApp) {
+		a.before = func(req *http.Request) (*http.Response, error, bool) {
+			if req.Method == http.MethodGet {
+				return answer(404, `{"title":"No such operation"}`), nil, false
+			}
+			return nil, nil, false
+		}
+		out, err, status := r.run("backup", "contoso-eu", "--wait", "-o", "json")
+		if status != Unknown || !json.Valid([]byte(out)) {
+			t.Errorf("status %d\n%s", status, out)
+		}
+		has(t, err, "404 No such operation\nThe backup of contoso-eu goes on without this command.")
+	})
+}
+
 func TestADocumentDoesNotSteerTheTerminal(t *testing.T) {
 	for text, want := range map[string]string{"a\u202eb": `a\u202eb`, "a\u009b2J": `a\u009b2J`, "é\n": "é\n", "\U000e0001": `\udb40\udc01`} {
 		got := escaped(text)

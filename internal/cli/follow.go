@@ -51,8 +51,7 @@ func (a *app) follow(ctx context.Context, op client.Operation, answer client.Ans
 				op, answer, heard, ahead, silent = l.op, l.answer, a.Now(), a.ahead(l.answer), ""
 			case !client.Passing(l.err) || a.Now().Sub(heard) > silentFor:
 				m.end()
-				_ = a.failed(l.err, false)
-				return a.leave(op, a.failed(l.err, false).Error())
+				return a.leave(op, a.failed(l.err).Error())
 			default:
 				silent = l.err.Error()
 			}

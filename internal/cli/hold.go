@@ -127,7 +127,7 @@ func (a *app) idle(ctx context.Context, held client.Holding) error {
 			answer, err := a.client.Do(ctx, client.GetServiceBusy(held.Service), &busy)
 			if err != nil && ctx.Err() == nil {
 				m.end()
-				return a.failed(err, false)
+				return a.failed(err)
 			}
 			if err == nil && !busy.Busy {
 				m.show(moment{key: "free", phase: "free", what: held.Service, since: began, now: a.Now(), done: true})

@@ -160,9 +160,9 @@ func (r *recovery) confirmed(ctx context.Context, name string) error {
 // begin starts an operation, and follows it if that is wanted.
 func (a *app) begin(ctx context.Context, call client.Call) error {
 	var op client.Operation
-	answer, err := a.client.Do(ctx, call, &op)
+	answer, err := a.change(ctx, call, &op)
 	if err != nil {
-		return a.failed(err, true)
+		return err
 	}
 	if a.wait {
 		return a.follow(ctx, op, answer)
