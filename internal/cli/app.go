@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -73,10 +70,7 @@ func (a *app) connect() error {
 	}
 	environ := a.Environ
 	if a.url != "" {
-		environ = append(slices.DeleteFunc(slices.Clone(environ), func(line string) bool {
-			name, _, _ := strings.Cut(line, "=")
-			return strings.EqualFold(name, "APIMDR_URL")
-		}), "APIMDR_URL="+a.url)
+		environ = append(without(environ, "APIMDR_URL"), "APIMDR_URL="+a.url)
 	}
 	o, err := a.App(environ)
 	if err != nil {
@@ -94,12 +88,6 @@ func (a *app) body() client.Body {
 		b.RequestedBy = short(a.Who)
 	}
 	return b
-}
-
-// short is a text as the app takes it of a caller.
-func short(text string) string {
-	runes := []rune(strings.Join(strings.Fields(clean(text)), " "))
-	return string(runes[:min(len(runes), 100)])
 }
 
 // show asks for something that changes nothing.
@@ -166,7 +154,7 @@ func (a *app) hint(err error) string {
 	return ""
 }
 
-// document prints an answer whole, if JSON is wanted. What could steer a terminal is escaped, which JSON reads as the same.
+// document prints an answer whole, if JSON is wanted.
 func (a *app) document(body json.RawMessage) {
 	if a.output != "json" || len(body) == 0 {
 		return
@@ -177,20 +165,4 @@ func (a *app) document(body json.RawMessage) {
 		b.Write(body)
 	}
 	fmt.Fprintln(a.Out, escaped(strings.TrimSpace(b.String())))
-}
-
-func escaped(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case r == '\n' || unicode.IsGraphic(r):
-			b.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
 }

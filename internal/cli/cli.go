@@ -74,12 +74,20 @@ const (
 	Unknown
 )
 
-const statuses = `Exit status:
+const directStatuses = `Exit status:
   0  succeeded; of a dry run: the plan passes
   1  usage, configuration or login: nothing was begun
   2  refused or rejected, or stopped before anything was asked of ARM: nothing was overwritten; of a dry run: the plan does not pass
   3  failed: ARM says so
   4  unknown: ARM cannot confirm how it ended, or it was stopped while ARM is at work`
+
+// exitStatus tells how an operation ended.
+func exitStatus(o dr.Outcome) int {
+	if code, ok := map[dr.Outcome]int{dr.Succeeded: OK, dr.Rejected: Refused, dr.Failed: Failed}[o]; ok {
+		return code
+	}
+	return Unknown
+}
 
 // ended is the error of a command that ends with another status than Usage.
 type ended struct {

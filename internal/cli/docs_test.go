@@ -25,7 +25,7 @@ const (
 var update = flag.Bool("update", false, "write what is printed into docs/break-glass.md, docs/verify.md and docs/cli.md")
 
 // The document is read in the middle of the night: what it shows is what is printed.
-func TestTheDocumentShowsWhatIsPrinted(t *testing.T) {
+func TestTheDocumentOfTheDirectFailoverShowsWhatIsPrinted(t *testing.T) {
 	var printed string
 	bubble(t, func(t *testing.T, r *rig) {
 		r.takes = 150 * time.Second
@@ -37,7 +37,7 @@ func TestTheDocumentShowsWhatIsPrinted(t *testing.T) {
 		}
 		printed = all.String()
 	})
-	shows(t, page, printed, statuses)
+	shows(t, page, printed, directStatuses)
 }
 
 func TestTheDocumentOfTheFirstRunShowsWhatIsPrinted(t *testing.T) {

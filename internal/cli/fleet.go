@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,10 +37,7 @@ func (f *fleetFlags) environ(environ []string) ([]string, error) {
 	if !f.made() && f.file == "" {
 		return environ, nil
 	}
-	environ = slices.DeleteFunc(slices.Clone(environ), func(line string) bool {
-		name, _, _ := strings.Cut(line, "=")
-		return strings.EqualFold(name, "FLEET") || strings.EqualFold(name, "FLEET_FILE")
-	})
+	environ = without(environ, "FLEET", "FLEET_FILE")
 	switch {
 	case f.made() && f.file != "":
 		return nil, errors.New("--fleet together with --primary-id, --target-id, --storage or --access; accepted: one or the other")

@@ -64,7 +64,7 @@ func (a *app) follow(ctx context.Context, op client.Operation, answer client.Ans
 	if a.output == "table" {
 		printEnd(a.Out, op)
 	}
-	if status := status(op.Outcome); status != OK {
+	if status := exitStatus(op.Outcome); status != OK {
 		return end(status, "")
 	}
 	return nil

@@ -109,6 +109,3 @@ func (s moment) bar(columns int) string {
 	}
 	return "[" + strings.Repeat(" ", at) + mark + strings.Repeat(" ", way-at) + "]"
 }
-
-// oneLine is others' text on one line.
-func oneLine(text string) string { return strings.ReplaceAll(clean(text), "\n", " ") }

@@ -69,15 +69,3 @@ func (a *app) points(got client.Points, preview bool) error {
 	}
 	return t.Flush()
 }
-
-func size(bytes int64) string {
-	const unit = 1024
-	if bytes < unit {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	n, units := float64(bytes)/unit, []string{"KiB", "MiB", "GiB"}
-	for n >= unit && len(units) > 1 {
-		n, units = n/unit, units[1:]
-	}
-	return fmt.Sprintf("%.1f %s", n, units[0])
-}

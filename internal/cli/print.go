@@ -6,26 +6,11 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"apim-dr/internal/dr"
 )
 
 func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
-
-func join(list []string) string { return strings.Join(list, ", ") }
-
-// clean keeps what others have written, such as ARM's words or a record beside a backup, from steering the terminal.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && !unicode.IsGraphic(r) {
-			return -1
-		}
-		return r
-	}, text)
-}
-
-func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // title says what is overwritten with what.
 func title(p dr.Plan) string {
@@ -140,30 +125,3 @@ func notes(w io.Writer, r dr.Result) {
 		fmt.Fprintf(w, "  %s %s\n", utc(note.At), clean(note.Text))
 	}
 }
-
-func seconds(s float64) time.Duration {
-	return time.Duration(s * float64(time.Second)).Round(time.Second)
-}
-
-// progress is one line for a record as it stands.
-func progress(op dr.Operation, now, next time.Time) string {
-	leg := op.Leg()
-	what := map[dr.Phase]string{
-		dr.Queued: "waiting", dr.Starting: "the answer to the POST was lost: looking whether ARM took it", dr.Running: "ARM is at work",
-		dr.Verifying: "ARM is done: waiting until it shows", dr.Done: string(op.Outcome),
-	}[op.Phase]
-	if op.Waiting != "" {
-		what = op.Waiting
-	}
-	text := fmt.Sprintf("%s  %-9s  %s of %s: %s", clock(now), op.Phase, leg.Verb, leg.Service, what)
-	switch {
-	case next.IsZero():
-	case op.Phase == dr.Done:
-		text += "; what follows from it could not be written, tried again at " + clock(next)
-	default:
-		text += "; looked at again at " + clock(next)
-	}
-	return strings.ReplaceAll(clean(text), "\n", " ")
-}
-
-func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }

@@ -142,6 +142,14 @@ func (r *recovery) planned(ctx context.Context, b client.Body) (p plan, err erro
 	return p, err
 }
 
+// refusal is how a command ends whose plan does not pass; nil: it passes.
+func refusal(p dr.Plan) error {
+	if why := p.Refusal(); why != nil {
+		return end(Refused, "Refused: %s\nNothing was done.", why)
+	}
+	return nil
+}
+
 // confirmed has the name of what is overwritten typed, unless --confirm has it.
 func (r *recovery) confirmed(ctx context.Context, name string) error {
 	switch {

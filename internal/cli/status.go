@@ -35,35 +35,6 @@ func (o Options) addStatus(root *cobra.Command) {
 	root.AddCommand(cmd)
 }
 
-// columns are those of the terminal that shows all that is printed; zero: it is none, or one that cannot go back in a line.
-func (o Options) columns() int {
-	if value(o.Environ, "TERM") == "dumb" {
-		return 0
-	}
-	return o.Width()
-}
-
-// paint colours a word on a terminal. Each cell of a column has to be painted, so that all have the same length beside what is seen.
-func (o Options) paint(text, colour string) string {
-	if o.columns() == 0 || value(o.Environ, "NO_COLOR") != "" {
-		return text
-	}
-	return "\x1b[" + colour + "m" + text + "\x1b[39m"
-}
-
-// The colours have codes of the same length.
-const plain, red, green, yellow = "39", "31", "32", "33"
-
-// value is that of an environment variable.
-func value(environ []string, name string) string {
-	for _, line := range environ {
-		if n, v, _ := strings.Cut(line, "="); n == name {
-			return v
-		}
-	}
-	return ""
-}
-
 func (a *app) fleet(s client.Status) error {
 	t := table(a.Out)
 	fmt.Fprintf(t, "SERVICE\tACTIVE\t%s\tNEWEST GOOD\tRPO\t%s\tLAST DRILL\tSURVIVES\n", a.paint("PROTECTED", plain), a.paint("LAST OUTCOME", plain))
@@ -229,14 +200,6 @@ func (a *app) posture(p dr.Posture, s client.Status) error {
 	return a.inFlight(ours, 0, s.At)
 }
 
-func lines(texts []string) []string {
-	out := make([]string, len(texts))
-	for i, t := range texts {
-		out[i] = oneLine(t)
-	}
-	return out
-}
-
 func standby(p dr.PairView) string {
 	how := map[bool]string{true: "warm", false: "cold"}[p.Warm]
 	if p.Suspended && p.Warm {
@@ -267,26 +230,4 @@ func days(list []dr.BackupDay) string {
 		text += fmt.Sprintf(", bad on %d, last on %s", bad, oneLine(last))
 	}
 	return text
-}
-
-// age is a duration as people say it.
-func age(d time.Duration) string {
-	d = max(d, 0)
-	days, hours, minutes, secs := d/(24*time.Hour), d/time.Hour%24, d/time.Minute%60, d/time.Second%60
-	switch {
-	case days > 2:
-		return pairOf(days, "d", hours, "h")
-	case d >= time.Hour:
-		return pairOf(d/time.Hour, "h", minutes, "m")
-	case d >= time.Minute:
-		return pairOf(minutes, "m", secs, "s")
-	}
-	return fmt.Sprintf("%ds", secs)
-}
-
-func pairOf(a time.Duration, unit string, b time.Duration, smaller string) string {
-	if b == 0 {
-		return fmt.Sprintf("%d%s", a, unit)
-	}
-	return fmt.Sprintf("%d%s%d%s", a, unit, b, smaller)
 }

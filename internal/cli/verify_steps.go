@@ -163,7 +163,7 @@ func (v *verify) outcome(op dr.Operation, made string) error {
 	for _, note := range op.Evidence {
 		v.found(dr.Unseen, utc(note.At), "%s", note.Text)
 	}
-	return end(status(op.Outcome), "The %s of %s ended as %s: %s", op.Kind, op.Service, op.Outcome, clean(why))
+	return end(exitStatus(op.Outcome), "The %s of %s ended as %s: %s", op.Kind, op.Service, op.Outcome, clean(why))
 }
 
 // left looks for what the backup left, with records that are empty: a failover from another machine would find no more.
