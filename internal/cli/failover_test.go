@@ -30,7 +30,7 @@ func TestADirectFailoverNeedsOnlyTheBackupsAndTellsHowItEnded(t *testing.T) {
 		has(t, err, "neither its locks nor its operations are seen", "stop the Function App", "warning: a warning of the configuration",
 			"contosodrbackups/apim-backups: 2 recovery points", "ARM is at work", "The roles are recorded beside the backups: contoso-us is the active instance")
 		has(t, out, "contoso-us, which is OVERWRITTEN with recovery point "+point, "SUCCEEDED: contoso-us holds recovery point "+point,
-			"recovery time (RTO)    15m10s", "age of the data (RPO)  8h0m0s", "https://contoso-us.azure-api.net answers 200", "point the DNS name api.contoso.com")
+			"recovery time (RTO)    15m10s", "age of the data (RPO)  8h at the call", "https://contoso-us.azure-api.net answers 200", "point the DNS name api.contoso.com")
 		if want := restoreURL + ` {"storageAccount":"contosodrbackups","containerName":"apim-backups","backupName":"` + point + `","accessType":"AccessKey","accessKey":"` + theKey + `"}`; len(r.bodies) != 1 || r.bodies[0] != want {
 			t.Errorf("sent %q", r.bodies)
 		}

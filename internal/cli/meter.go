@@ -87,6 +87,7 @@ func (s moment) line(width int) string {
 	return string(runes[:min(len(runes), max(width, 0))])
 }
 
+// elapsed is to the second, after hours too: one sees that it moves.
 func (s moment) elapsed() time.Duration {
 	return max(s.now.Sub(s.since), 0).Truncate(time.Second)
 }

@@ -77,30 +77,20 @@ func (a *app) operation(ctx context.Context, id string) error {
 }
 
 func (a *app) print(op client.Operation, now time.Time) {
-	t := table(a.Out)
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(t, "%s\t%s\n", name, oneLine(value))
-		}
-	}
-	row("operation", op.ID)
-	row("what", fmt.Sprintf("%s of %s", op.Kind, op.Service))
-	row("begun by", string(op.Trigger))
-	row("requested by", op.RequestedBy)
-	row("reason", op.Reason)
-	row("ticket", op.Ticket)
-	row("created", utc(op.CreatedAt))
-	row("phase", string(op.Phase))
-	row("waits", op.Waiting)
+	t := rows{table(a.Out)}
+	t.add("operation", oneLine(op.ID))
+	t.add("what", fmt.Sprintf("%s of %s", op.Kind, oneLine(op.Service)))
+	t.add("begun by", string(op.Trigger))
+	t.add("requested by", oneLine(op.RequestedBy))
+	t.add("reason", oneLine(op.Reason))
+	t.add("ticket", oneLine(op.Ticket))
+	t.add("created", utc(op.CreatedAt))
+	t.add("phase", string(op.Phase))
+	t.add("waits", oneLine(op.Waiting))
 	if op.Phase != dr.Done {
-		s := stage(op, now, "")
-		text := s.elapsed().String()
-		if s.begun && s.usual > 0 {
-			text += " of about " + s.usual.String()
-		}
-		row("at work", text)
+		t.add("at work", atWork(op.CreatedAt, op.StartedAt, seconds(op.UsualSeconds), now))
 	} else {
-		row("ended", utc(op.EndedAt))
+		t.add("ended", utc(op.EndedAt))
 	}
 	_ = t.Flush() // to a terminal or a pipe: nobody to tell
 	if op.Phase == dr.Done {
@@ -131,11 +121,11 @@ func (a *app) operations(ctx context.Context, inFlight bool, day string) error {
 	t := table(a.Out)
 	fmt.Fprintln(t, "CREATED\tOPERATION\tKIND\tSERVICE\tPHASE\tOUTCOME\tTOOK")
 	for _, op := range all.Operations {
-		took := ""
+		took := "-"
 		if !op.EndedAt.IsZero() {
-			took = op.EndedAt.Sub(op.CreatedAt).Round(time.Second).String()
+			took = lasting(op.EndedAt.Sub(op.CreatedAt))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", utc(op.CreatedAt), oneLine(op.ID), op.Kind, oneLine(op.Service), op.Phase, cmp.Or(string(op.Outcome), "-"), cmp.Or(took, "-"))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", utc(op.CreatedAt), oneLine(op.ID), op.Kind, oneLine(op.Service), op.Phase, cmp.Or(string(op.Outcome), "-"), took)
 	}
 	if all.NotShown > 0 {
 		fmt.Fprintf(a.Err, "%d more are in flight.\n", all.NotShown)

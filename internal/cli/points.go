@@ -61,7 +61,7 @@ func (a *app) points(got client.Points, preview bool) error {
 		if p.Safety {
 			state += " (safety)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s", oneLine(p.ID), state, utc(p.CreatedAt), age(a.Now().Sub(p.CreatedAt)), utc(p.ExpiresAt), size(p.Bytes))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s", oneLine(p.ID), state, utc(p.CreatedAt), lasting(a.Now().Sub(p.CreatedAt)), utc(p.ExpiresAt), size(p.Bytes))
 		if preview && p.Prune != nil {
 			fmt.Fprintf(t, "\t%s\t%s", map[bool]string{true: "goes", false: "stays"}[p.Prune.Goes], oneLine(strings.Join(p.Prune.Why, "; ")))
 		}

@@ -12,11 +12,23 @@ import (
 
 func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
+// rows prints names with their values, in two columns. What is empty is left out.
+type rows struct{ *tabwriter.Writer }
+
+func (r rows) add(name string, values ...string) {
+	for _, v := range values {
+		if v != "" {
+			fmt.Fprintf(r, "%s\t%s\n", name, v)
+			name = ""
+		}
+	}
+}
+
 // title says what is overwritten with what.
 func title(p dr.Plan) string {
 	point := "a recovery point"
 	if p.Point != nil {
-		point = fmt.Sprintf("recovery point %s of %s, %s old", p.Point.ID, utc(p.Point.CreatedAt), time.Duration(p.DataAge))
+		point = fmt.Sprintf("recovery point %s of %s, %s old", p.Point.ID, utc(p.Point.CreatedAt), lasting(time.Duration(p.DataAge)))
 	}
 	what := fmt.Sprintf("%s of %s into %s", strings.ToUpper(string(p.Kind[:1]))+string(p.Kind[1:]), p.Source.Name, p.Target.Name)
 	if strings.EqualFold(p.Source.Name, p.Target.Name) {
@@ -79,9 +91,9 @@ func printResult(w io.Writer, r dr.Result) {
 	t := table(w)
 	rec := r.Recovery
 	if r.Outcome == dr.Succeeded {
-		fmt.Fprintf(t, "  recovery time (RTO)\t%s, from the call to the verified end\n", seconds(rec.RTOSeconds))
+		fmt.Fprintf(t, "  recovery time (RTO)\t%s, from the call to the verified end\n", lasting(seconds(rec.RTOSeconds)))
 	}
-	fmt.Fprintf(t, "  age of the data (RPO)\t%s at the call\n", seconds(rec.RPOSeconds))
+	fmt.Fprintf(t, "  age of the data (RPO)\t%s at the call\n", lasting(seconds(rec.RPOSeconds)))
 	for _, g := range rec.Gateways {
 		answer := fmt.Sprintf("answers %d", g.Status)
 		if g.Status == 0 {
@@ -102,7 +114,7 @@ func printBackup(w io.Writer, r dr.Result, point string) {
 	fmt.Fprintf(w, "\n%s: ", strings.ToUpper(string(r.Outcome)))
 	switch r.Outcome {
 	case dr.Succeeded:
-		fmt.Fprintf(w, "%s is backed up as %s, in %s from the call to the verified end.\n", r.Service, clean(point), r.EndedAt.Sub(r.CreatedAt).Round(time.Second))
+		fmt.Fprintf(w, "%s is backed up as %s, in %s from the call to the verified end.\n", r.Service, clean(point), lasting(r.EndedAt.Sub(r.CreatedAt)))
 	case dr.Rejected:
 		fmt.Fprintf(w, "no backup of %s was begun.\n", r.Service)
 	case dr.Failed:

@@ -41,9 +41,9 @@ func (a *app) fleet(s client.Status) error {
 	for _, p := range s.Services {
 		newest := "none"
 		if p.NewestGood.ID != "" {
-			newest = age(seconds(p.AgeSeconds))
+			newest = lasting(seconds(p.AgeSeconds))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(p.Service), oneLine(p.Active), a.protected(p), newest, age(seconds(p.RPOSeconds)),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(p.Service), oneLine(p.Active), a.protected(p), newest, lasting(seconds(p.RPOSeconds)),
 			a.ended(p.LastEnded, s.At), a.lastDrill(p, s.At), p.SurvivesPrimaryLoss.Survives)
 	}
 	if err := t.Flush(); err != nil {
@@ -83,7 +83,7 @@ func (a *app) ended(e dr.LastEnded, now time.Time) string {
 	if colour == "" {
 		colour = yellow
 	}
-	return a.paint(fmt.Sprintf("%s %s ago", e.Outcome, age(now.Sub(e.EndedAt))), colour)
+	return a.paint(fmt.Sprintf("%s %s ago", e.Outcome, lasting(now.Sub(e.EndedAt))), colour)
 }
 
 func (a *app) lastDrill(p dr.Posture, now time.Time) string {
@@ -91,9 +91,9 @@ func (a *app) lastDrill(p dr.Posture, now time.Time) string {
 		return "none"
 	}
 	last := p.Drills[len(p.Drills)-1]
-	text := fmt.Sprintf("%s %s ago", last.Outcome, age(now.Sub(last.EndedAt)))
+	text := fmt.Sprintf("%s %s ago", last.Outcome, lasting(now.Sub(last.EndedAt)))
 	if last.RecoverySeconds > 0 {
-		text += ", took " + age(seconds(last.RecoverySeconds))
+		text += ", took " + lasting(seconds(last.RecoverySeconds))
 	}
 	return text
 }
@@ -105,19 +105,28 @@ func (a *app) inFlight(ops []client.UnderWay, notShown int, now time.Time) error
 	fmt.Fprint(a.Out, "\nIn flight\n")
 	t := table(a.Out)
 	for _, op := range ops {
-		took := age(now.Sub(op.CreatedAt))
-		if !op.StartedAt.IsZero() {
-			took = age(now.Sub(op.StartedAt))
-			if op.UsualSeconds > 0 {
-				took += " of about " + age(seconds(op.UsualSeconds))
-			}
-		}
+		took := atWork(op.CreatedAt, op.StartedAt, seconds(op.UsualSeconds), now)
 		fmt.Fprintf(t, "  %s\t%s of %s\t%s\t%s\t%s\n", oneLine(op.ID), op.Kind, oneLine(op.Service), op.Phase, took, oneLine(op.Waiting))
 	}
 	if notShown > 0 {
 		fmt.Fprintf(t, "  and %d more\n", notShown)
 	}
 	return t.Flush()
+}
+
+// atWork is how long an operation has waited or, if it has started, how long ARM is at work, and what is usual (zero: not known).
+func atWork(created, started time.Time, usual time.Duration, now time.Time) string {
+	if started.IsZero() {
+		return lasting(now.Sub(created))
+	}
+	took := now.Sub(started)
+	switch {
+	case usual == 0:
+		return lasting(took)
+	case took > usual:
+		return lasting(took) + ", usually " + lasting(usual)
+	}
+	return lasting(took) + " of about " + lasting(usual)
 }
 
 // service shows one service.
@@ -150,42 +159,34 @@ func (a *app) member(body json.RawMessage, list string, i int) error {
 }
 
 func (a *app) posture(p dr.Posture, s client.Status) error {
-	t := table(a.Out)
-	row := func(name string, values ...string) {
-		for i, v := range values {
-			if i > 0 {
-				name = ""
-			}
-			fmt.Fprintf(t, "%s\t%s\n", name, v)
-		}
-	}
-	row("service", oneLine(p.Service))
-	row("active instance", oneLine(p.Active))
-	row("protected", a.protected(p))
-	row("", lines(p.Why)...)
+	t := rows{table(a.Out)}
+	t.add("service", oneLine(p.Service))
+	t.add("active instance", oneLine(p.Active))
+	t.add("protected", a.protected(p))
+	t.add("", lines(p.Why)...)
 	if p.NewestGood.ID != "" {
-		row("newest good", fmt.Sprintf("%s of %s, %s old; the RPO is %s", oneLine(p.NewestGood.ID), utc(p.NewestGood.CreatedAt), age(seconds(p.AgeSeconds)), age(seconds(p.RPOSeconds))))
-		row("expires", fmt.Sprintf("%s, in %s", utc(p.ExpiresAt), age(p.ExpiresAt.Sub(s.At))))
+		t.add("newest good", fmt.Sprintf("%s of %s, %s old; the RPO is %s", oneLine(p.NewestGood.ID), utc(p.NewestGood.CreatedAt), lasting(seconds(p.AgeSeconds)), lasting(seconds(p.RPOSeconds))))
+		t.add("expires", fmt.Sprintf("%s, in %s", utc(p.ExpiresAt), lasting(p.ExpiresAt.Sub(s.At))))
 	}
-	row("last outcome", a.ended(p.LastEnded, s.At))
-	row("backups", days(p.Days))
+	t.add("last outcome", a.ended(p.LastEnded, s.At))
+	t.add("backups", days(p.Days))
 	if u := p.Usual; u.BackupSeconds > 0 {
-		row("a backup takes", "about "+age(seconds(u.BackupSeconds)))
+		t.add("a backup takes", "about "+lasting(seconds(u.BackupSeconds)))
 	}
 	if u := p.Usual; u.RestoreSeconds > 0 {
-		row("a restore takes", "about "+age(seconds(u.RestoreSeconds)))
+		t.add("a restore takes", "about "+lasting(seconds(u.RestoreSeconds)))
 	}
-	row("last drill", a.lastDrill(p, s.At))
+	t.add("last drill", a.lastDrill(p, s.At))
 	if !p.Proven {
-		row("not proven", oneLine(p.Unproven))
+		t.add("not proven", oneLine(p.Unproven))
 	}
-	row("survives its region", string(p.SurvivesPrimaryLoss.Survives))
-	row("", lines(p.SurvivesPrimaryLoss.Reasons)...)
+	t.add("survives its region", string(p.SurvivesPrimaryLoss.Survives))
+	t.add("", lines(p.SurvivesPrimaryLoss.Reasons)...)
 	for _, pair := range p.Pairs {
-		row("pair", standby(pair))
+		t.add("pair", standby(pair))
 	}
 	for _, h := range p.Holds {
-		row("hold", oneLine(h.String()))
+		t.add("hold", oneLine(h.String()))
 	}
 	if err := t.Flush(); err != nil {
 		return err

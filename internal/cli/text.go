@@ -63,8 +63,8 @@ func seconds(s float64) time.Duration {
 	return time.Duration(s * float64(time.Second)).Round(time.Second)
 }
 
-// age is a duration as people say it.
-func age(d time.Duration) string {
+// lasting is a duration as people say it, in two units at most.
+func lasting(d time.Duration) string {
 	d = max(d, 0)
 	days, hours, minutes, secs := d/(24*time.Hour), d/time.Hour%24, d/time.Minute%60, d/time.Second%60
 	switch {
