@@ -74,14 +74,14 @@ func (f *failover) recoverDirect(ctx context.Context, setup Setup) error {
 	}
 	if name := plan.Target.Name; errors.Is(err, engine.ErrUnconfirmed) && plan.Refusal() == nil && f.asks() {
 		if !f.ask(ctx, name) {
-			return f.ends(document{Plan: plan}, end(Refused, "Not confirmed: nothing was done."))
+			return f.ends(document{Plan: plan}, errDeclined)
 		}
 		r.Confirm, r.Target = name, name
 		answer, err = e.Recover(ctx, r)
 	}
 	switch {
 	case errors.Is(err, engine.ErrUnconfirmed) && plan.Refusal() == nil:
-		return f.ends(document{Plan: plan}, end(Refused, "Refused: %s is overwritten, which nobody has confirmed. Pass --confirm %[1]s.", plan.Target.Name))
+		return f.ends(document{Plan: plan}, unconfirmed(plan.Target.Name))
 	case errors.Is(err, engine.ErrUnconfirmed), errors.Is(err, engine.ErrRefused):
 		return f.ends(document{Plan: answer.Plan}, refusal(answer.Plan))
 	case err != nil:
