@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -131,6 +133,32 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	for dir, ok := range said {
 		if !ok {
 			t.Errorf("package %s has no comment", dir)
+		}
+	}
+}
+
+// The table of packages has each of them, or the folder that it lies in, and no other.
+func TestTheArchitectureNamesEveryPackage(t *testing.T) {
+	named := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*`) \\|").FindAllStringSubmatch(section(t, "docs/architecture.md", "Packages"), -1) {
+		for _, m := range regexp.MustCompile("`([a-z0-9/]+?)(?:/…)?`").FindAllStringSubmatch(strings.Split(row[1], " | ")[0], -1) {
+			named[m[1]] = false
+		}
+	}
+	for _, p := range goList(t, "./...")[1:] { // without main
+		dir, there := strings.TrimPrefix(p, "apim-dr/"), false
+		for at := dir; at != "." && !there; at = path.Dir(at) {
+			if _, there = named[at]; there {
+				named[at] = true
+			}
+		}
+		if !there {
+			t.Errorf("docs/architecture.md lacks the package %s", dir)
+		}
+	}
+	for name, found := range named {
+		if !found {
+			t.Errorf("docs/architecture.md tells of the package %s, which does not exist", name)
 		}
 	}
 }
