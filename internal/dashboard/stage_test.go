@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"apim-dr/internal/apicheck"
 	"apim-dr/internal/browsertest"
 	"apim-dr/internal/dashboard"
 	"apim-dr/internal/dr"
@@ -38,6 +40,25 @@ type inFlight struct {
 	CreatedAt    time.Time `json:"createdAt"`
 	StartedAt    time.Time `json:"startedAt,omitzero"`
 	UsualSeconds float64   `json:"usualSeconds,omitempty"`
+}
+
+// The page is shown what the app would answer.
+func TestTheStageAnswersAsIsDescribed(t *testing.T) {
+	description, err := os.ReadFile("../../handlers/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := apicheck.New(description)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(fleet(time.Date(2026, 1, 31, 11, 2, 0, 0, time.UTC)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Check(apicheck.Exchange{Method: http.MethodGet, Path: "/api/status", Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}); err != nil {
+		t.Error(err)
+	}
 }
 
 // stage serves the page, and a status that a test can change.
