@@ -43,7 +43,8 @@ type operation struct {
 	}
 }
 
-const where = "https://apim-dr.example/openapi.json"
+// where a description stands, as far as references in it go.
+const where = "https://apim-dr.example/description.json"
 
 // New reads a description. So that nothing goes undescribed, an object in an answer may have no member that its schema does not name.
 func New(description []byte) (*Checker, error) {
