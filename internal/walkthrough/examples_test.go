@@ -17,8 +17,8 @@ import (
 	"apim-dr/internal/standin/devstack"
 )
 
-// examples runs the subscribers of examples/ on the events of the demo: the one for a terminal takes two of them, the other what is left, among them a
-// failover. A chat that fails once gets its message all the same.
+// examples runs the subscribers of examples/: the one for a terminal on the events of the demo, the other until it has told of a restore that is rejected. A
+// chat that fails once gets its message all the same.
 func (r *reader) examples() {
 	for _, name := range []string{"terminal", "chatwebhook"} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(r.home, name), "./examples/"+name)
@@ -40,13 +40,13 @@ func (r *reader) examples() {
 	defer chat.Close()
 	r.t.Run("examples/terminal", func(t *testing.T) {
 		lines := r.start(t, "terminal")
-		for _, want := range []string{"apimdr.backup.succeeded", "apimdr.backup.succeeded", "apimdr.backup.succeeded"} {
-			if line := next(t, lines); !strings.Contains(line, want) || !strings.Contains(line, "contoso-") {
-				t.Errorf("%q, want %s", line, want)
+		for range 3 { // the demo's first
+			if line := next(t, lines); !strings.Contains(line, "apimdr.backup.succeeded") || !strings.Contains(line, "contoso-") {
+				t.Errorf("%q is no backup that succeeded", line)
 			}
 		}
 	})
-	// Whatever the first had taken and not completed comes again when its lock has run out; so another failover is what is waited for.
+	// The first may hold events of the demo that it has not completed, which come again when their locks run out: what is waited for is new.
 	r.t.Run("examples/chatwebhook", func(t *testing.T) {
 		r.start(t, "chatwebhook", "WEBHOOK_URL="+chat.URL)
 		if err := r.refused(); err != nil {

@@ -107,7 +107,7 @@ exit $rc
 // furnish puts what a reader has into the reader's folder: the program, the templates, and curl.
 func (r *reader) furnish(app string) {
 	r.t.Helper()
-	real, err := exec.LookPath("curl")
+	system, err := exec.LookPath("curl")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -117,8 +117,8 @@ func (r *reader) furnish(app string) {
 			r.t.Fatal(err)
 		}
 	}
-	r.write("bin/curl", fmt.Sprintf(curl, real, r.home, r.stack.Host.URL(), devstack.FunctionKey), 0o755)
-	r.write("bin/point", fmt.Sprintf("#!/bin/sh\n%s -s '%s/api/recovery-points?service=contoso-eu' -H 'x-functions-key: %s' | jq -r '.recoveryPoints[0].id'\n", real, r.stack.Host.URL(), devstack.FunctionKey), 0o755)
+	r.write("bin/curl", fmt.Sprintf(curl, system, r.home, r.stack.Host.URL(), devstack.FunctionKey), 0o755)
+	r.write("bin/point", fmt.Sprintf("#!/bin/sh\n%s -s '%s/api/recovery-points?service=contoso-eu' -H 'x-functions-key: %s' | jq -r '.recoveryPoints[0].id'\n", system, r.stack.Host.URL(), devstack.FunctionKey), 0o755)
 	for _, at := range []string{"apim-dr", "bin/apim-dr"} {
 		if err := os.Symlink(filepath.Join(app, "apim-dr"), filepath.Join(r.home, at)); err != nil {
 			r.t.Fatal(err)
