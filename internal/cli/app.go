@@ -49,9 +49,7 @@ func (o Options) command(cmd *cobra.Command, run func(ctx context.Context, a *ap
 
 func (a *app) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.url, "url", "", "of the Function App, such as https://APP.azurewebsites.net; without it APIMDR_URL")
-	if cmd.Flags().Lookup("output") == nil {
-		cmd.Flags().StringVarP(&a.output, "output", "o", "table", "table | json")
-	}
+	cmd.Flags().StringVarP(&a.output, "output", "o", "table", "table | json")
 }
 
 // why adds what is kept with what is begun.

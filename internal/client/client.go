@@ -44,7 +44,6 @@ func (c *Client) KnowsCaller() bool { return c.o.Token != nil }
 
 // Answer is a success of the app.
 type Answer struct {
-	Status     int
 	Body       json.RawMessage // empty: 204
 	RetryAfter time.Duration   // zero: not told
 	At         time.Time       // by the clock of the app, to the second
@@ -106,7 +105,7 @@ func (c *Client) once(ctx context.Context, call Call, key string, into any) (Ans
 	if err != nil {
 		return Answer{}, lost(c.o.URL, err)
 	}
-	a := Answer{Status: resp.StatusCode, RetryAfter: c.retryAfter(resp.Header)}
+	a := Answer{RetryAfter: c.retryAfter(resp.Header)}
 	a.At, _ = http.ParseTime(resp.Header.Get("Date"))
 	if resp.StatusCode == http.StatusNoContent {
 		return a, nil
