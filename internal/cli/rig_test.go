@@ -87,7 +87,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nonces := 0
+	var nonces atomic.Int64 // a Function App asks for some beside the command
 	records := store.Over(store.Memory(time.Now), store.Options{Vault: vault.Vault})
 	r.setup = Setup{
 		Storages: []Storage{{"north", nightly}}, Warnings: []string{"a warning of the configuration"},
@@ -98,7 +98,7 @@ func newRig(t *testing.T) *rig {
 		},
 		Engine: &engine.Engine{
 			Store: records, Vault: vault.Vault, ARM: arm, Gateways: r, Timing: dr.DefaultTiming(), APIVersion: apim.DefaultAPIVersion, Now: time.Now,
-			Nonce: func() string { nonces++; return fmt.Sprint("n", nonces) }, Log: slog.New(slog.DiscardHandler),
+			Nonce: func() string { return fmt.Sprint("n", nonces.Add(1)) }, Log: slog.New(slog.DiscardHandler),
 			Fleet: engine.Fleet{
 				Plans:    []engine.Plan{{Name: "nightly", Storage: nightly, Within: 12 * time.Hour}},
 				Storages: []engine.Storage{{Storage: nightly, Access: dr.Access{Mode: "storageKey"}}},
