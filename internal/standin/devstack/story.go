@@ -65,7 +65,7 @@ func (s *Story) Output(stream, text string) {
 	case l.Msg == "ARM did not answer":
 		s.Tell("arm", "%s: %s → no answer", l.Target, l.Verb)
 	case l.Level == "WARN" || l.Level == "ERROR":
-		s.Tell(strings.ToLower(l.Level), "%s: %s", cmp.Or(l.Service, "handler"), strings.TrimSpace(l.Msg+" "+cmp.Or(l.Error, strings.Join(l.Why, "; "))))
+		s.Tell(strings.ToLower(l.Level), "%s: %s", cmp.Or(l.Service, "handler"), strings.TrimSuffix(l.Msg+": "+cmp.Or(l.Error, strings.Join(l.Why, "; ")), ": "))
 	}
 }
 
