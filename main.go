@@ -27,6 +27,9 @@ func main() {
 	}
 	if err := serve(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		if os.Getenv("FUNCTIONS_CUSTOMHANDLER_PORT") == "" { // no host has started it
+			fmt.Fprintln(os.Stderr, "Without arguments this is the handler that the Functions host starts; apim-dr --help lists the commands for a person.")
+		}
 		os.Exit(1) // the host does not restart a handler that exits with 0
 	}
 }

@@ -146,7 +146,7 @@ func ByHand(p RecoveryPoint) []string {
 	if len(s.Locations) > 0 {
 		tell("gateways in additional regions: %s", strings.Join(s.Locations, ", "))
 	}
-	tell("diagnostic settings of Azure Monitor: they are not read")
+	tell("diagnostic settings of Azure Monitor: compare them by hand, apim-dr does not read them")
 	tell("the developer portal: publish its content again")
 	tell("usage data: what the analytics of %s show is not in a backup", p.Service)
 	return list

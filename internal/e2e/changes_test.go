@@ -111,6 +111,6 @@ func TestABackupFollowsChanges(t *testing.T) {
 		marked[p.ID] = p.Changed
 	}
 	if !marked[first.Legs[0].RecoveryPoint] || marked[follow.Legs[0].RecoveryPoint] || follow.Outcome != "succeeded" || len(after()) != 2 {
-		t.Errorf("%v, %q, %+v", marked, after(), follow)
+		t.Errorf("%v, %q, first %s, %+v\n%s", marked, after(), first.ID, follow, lines.about("changed"))
 	}
 }

@@ -145,3 +145,13 @@ func TestInAPipeTheCommandLineSpeaksJSONAndItsStatusTellsTheOutcome(t *testing.T
 		t.Errorf("%v\n%s", err, text)
 	}
 }
+
+func TestAPersonWhoStartsItWithoutArgumentsIsToldOfHelp(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), binary)
+	cmd.Env = []string{}
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "FLEET") || !strings.Contains(string(out), "apim-dr --help") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

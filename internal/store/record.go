@@ -159,8 +159,8 @@ func put(ctx context.Context, blobs Blobs, name string, body []byte, etag string
 func lost(err error) bool { return errors.Is(err, ErrCondition) || errors.Is(err, engine.ErrNotFound) }
 
 // tries bounds the repetitions of a read and conditional write that lost to another writer. In each round one writer wins, so that this many
-// can meet at one record.
-const tries = 20
+// writers at a time are all served: three instances of the app with 16 messages for each of two cores, which Event Grid's burst of changes of one service fills.
+const tries = 100
 
 // errTries is what is left when all tries were lost.
 func errTries(name string) error {

@@ -32,6 +32,7 @@ func (s *Story) Tell(who, format string, args ...any) {
 type line struct {
 	Level, Msg, Operation, Service, Target, Kind, Trigger, Phase, Outcome, Reason, Error, Verb, Method string
 	Status, Attempt                                                                                    int
+	Why                                                                                                []string
 }
 
 // hops are the verbs of ARM that a story tells of.
@@ -64,7 +65,7 @@ func (s *Story) Output(stream, text string) {
 	case l.Msg == "ARM did not answer":
 		s.Tell("arm", "%s: %s → no answer", l.Target, l.Verb)
 	case l.Level == "WARN" || l.Level == "ERROR":
-		s.Tell(strings.ToLower(l.Level), "%s: %s %s", cmp.Or(l.Service, "handler"), l.Msg, l.Error)
+		s.Tell(strings.ToLower(l.Level), "%s: %s", cmp.Or(l.Service, "handler"), strings.TrimSuffix(l.Msg+": "+cmp.Or(l.Error, strings.Join(l.Why, "; ")), ": "))
 	}
 }
 
