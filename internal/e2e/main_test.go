@@ -153,11 +153,16 @@ func (l *logLines) tail() string {
 	return strings.Join(l.all[max(0, len(l.all)-30):], "\n")
 }
 
-// about is what was written about an instance.
-func (l *logLines) about(service string) string {
+// sofar is what was written until now.
+func (l *logLines) sofar() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Join(slices.DeleteFunc(slices.Clone(l.all), func(line string) bool { return !strings.Contains(line, `"`+service+`"`) }), "\n")
+	return slices.Clone(l.all)
+}
+
+// about is what was written about an instance.
+func (l *logLines) about(service string) string {
+	return strings.Join(slices.DeleteFunc(l.sofar(), func(line string) bool { return !strings.Contains(line, `"`+service+`"`) }), "\n")
 }
 
 // waitFor polls a condition until it holds; the test fails when it does not within a minute.

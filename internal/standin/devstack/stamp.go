@@ -157,7 +157,7 @@ const ProbeWithin = 2 * time.Second
 var localTiming = map[string]string{
 	"TIMING_POST_WINDOW": "5s", "TIMING_SETTLE": "2s", "TIMING_LOOK": "1s", "TIMING_BUSY": "1s", "TIMING_LEASE": "20s", "TIMING_WATCHDOG_GRACE": "2s",
 	"TIMING_VERIFY_AGAIN": "1s", "TIMING_OUTAGE_FIRST": "1s", "TIMING_OUTAGE_MOST": "5s",
-	"TIMING_RESTORE_WITHIN": "60s", "TIMING_MAX_WAIT": "20s", "TIMING_PROBE": ProbeWithin.String(), "TIMING_SURVEY": "6s", "TIMING_USAGE_TURN": "100ms", "TIMING_CHANGE_QUIET": "2s", "TIMING_CHANGE_LONGEST": "10s",
+	"TIMING_RESTORE_WITHIN": "60s", "TIMING_MAX_WAIT": "20s", "TIMING_PROBE": ProbeWithin.String(), "TIMING_SURVEY": "6s", "TIMING_USAGE_TURN": "100ms", "TIMING_CHANGE_QUIET": "6s", "TIMING_CHANGE_LONGEST": "30s",
 }
 
 // RestartStorage stops the storage, which must be kept (Options.Keep), and starts it again after a while: meanwhile nothing answers there.
