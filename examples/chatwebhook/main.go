@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -32,34 +32,34 @@ func main() {
 }
 
 // follow completes a message when the chat has it. One that the chat refuses is delivered again, ten times in all; then it is a dead letter.
-func follow(ctx context.Context, client *azservicebus.Client, url string) error {
+func follow(ctx context.Context, client *azservicebus.Client, webhook string) error {
 	receiver, err := client.NewReceiverForSubscription("results", cmp.Or(os.Getenv("SUBSCRIPTION"), "examples"), nil)
-	for err == nil {
+	for told := map[string]bool{}; err == nil; { // an event may come twice, with the same id
 		var messages []*azservicebus.ReceivedMessage
 		messages, err = receiver.ReceiveMessages(ctx, 1, nil)
 		for _, m := range messages {
-			if refused := tell(url, m); refused != nil {
+			if refused := tell(webhook, m, told); refused != nil {
 				log.Print(refused)
 				time.Sleep(2 * time.Second) // so that the deliveries are not gone at once
 				err = errors.Join(err, receiver.AbandonMessage(ctx, m, nil))
-				continue
+			} else {
+				told[m.MessageID] = true
+				err = errors.Join(err, receiver.CompleteMessage(ctx, m, nil))
 			}
-			err = errors.Join(err, receiver.CompleteMessage(ctx, m, nil))
 		}
 	}
 	return err
 }
 
-// tell needs no more than the properties that every message has.
-func tell(url string, m *azservicebus.ReceivedMessage) error {
+func tell(webhook string, m *azservicebus.ReceivedMessage, told map[string]bool) error {
 	p := m.ApplicationProperties
-	if p["outcome"] == "succeeded" && p["kind"] != "failover" {
+	if told[m.MessageID] || p["outcome"] == "succeeded" && p["kind"] != "failover" {
 		return nil
 	}
-	body, _ := json.Marshal(map[string]string{"text": fmt.Sprintf("%v of %v: %v (%s)", p["kind"], p["service"], p["outcome"], strings.TrimSuffix(m.MessageID, ":result"))})
-	resp, err := (&http.Client{Timeout: 10 * time.Second}).Post(url, "application/json", bytes.NewReader(body))
-	if err != nil {
-		return err
+	body, _ := json.Marshal(map[string]string{"text": fmt.Sprintf("%v of %v: %v (%s)", p["kind"], p["service"], p["outcome"], m.MessageID)})
+	resp, err := (&http.Client{Timeout: 10 * time.Second}).Post(webhook, "application/json", bytes.NewReader(body))
+	if bad, ok := errors.AsType[*url.Error](err); ok {
+		return bad.Err // without the URL: whoever has it can post
 	}
 	if resp.StatusCode >= 300 {
 		err = fmt.Errorf("the chat answered %s", resp.Status)

@@ -28,12 +28,15 @@ func TestAPipelineHoldsAnInstance(t *testing.T) {
 	followed(t, s, pointOf(t, p).ID)
 	before := len(restores(s))
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	resp, err := stack.Put(t.Context(), "/api/services/"+p+"/hold", fmt.Sprintf(`{"until":%q,"reason":"a release"}`, until.Format(time.RFC3339)))
+	asked := fmt.Sprintf(`{"until":%q,"reason":"a release"}`, until.Format(time.RFC3339))
+	resp, err := stack.Put(t.Context(), "/api/services/"+p+"/hold", asked)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var held dr.Held
-	if body := drain(t, resp); resp.StatusCode != http.StatusOK || json.Unmarshal(body, &held) != nil || held.Service != p || !held.Until.Equal(until) {
+	body := drain(t, resp)
+	asDescribed(resp, []byte(asked), body)
+	if resp.StatusCode != http.StatusOK || json.Unmarshal(body, &held) != nil || held.Service != p || !held.Until.Equal(until) {
 		t.Fatalf("%s %s", resp.Status, body)
 	}
 	op := startBackup(t, p) // a person's call is not kept away
