@@ -305,7 +305,8 @@ func startBackup(t *testing.T, service string) operation {
 	return op
 }
 
-// ended waits for the end of an operation; a handler that was just killed may refuse a call or two.
+// ended waits for the end of an operation, and until what follows from it was written: done is its record a moment before its recovery point counts.
+// A handler that was just killed may refuse a call or two.
 func ended(t *testing.T, id string) operation {
 	t.Helper()
 	var op operation
@@ -320,14 +321,13 @@ func ended(t *testing.T, id string) operation {
 		}
 		return resp.StatusCode == http.StatusOK && json.Unmarshal(b, &op) == nil && op.Phase == "done"
 	})
+	waitFor(t, "the marker of "+id+" is gone", func() bool { return !blobExists(t, stack.State, devstack.StateContainer, "active/"+id) })
 	return op
 }
 
-// eventOnce waits until the event of an operation was published and the operation left nothing behind, and checks that the topic took
-// exactly one event for it.
+// eventOnce checks that the topic took exactly one event for an operation that has ended, and that it left no lock behind.
 func eventOnce(t *testing.T, op operation) {
 	t.Helper()
-	waitFor(t, "the marker of "+op.ID+" is gone", func() bool { return !blobExists(t, stack.State, devstack.StateContainer, "active/"+op.ID) })
 	if lock, err := stack.State.DownloadStream(t.Context(), devstack.StateContainer, "locks/"+op.Service, nil); err == nil { // perhaps another operation's
 		if body, err := io.ReadAll(lock.Body); err != nil || strings.Contains(string(body), op.ID) {
 			t.Errorf("%s is still locked: %s, %v", op.Service, body, err)
