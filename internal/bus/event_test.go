@@ -60,12 +60,14 @@ func endings(t *testing.T) map[dr.Outcome]dr.Operation {
 	ok := dr.Answer{Verdict: dr.OK}
 	ready := dr.Answer{Verdict: dr.OK, Service: dr.ServiceView{ETag: "AAAA1", State: "Succeeded", SKU: "Premium", Capacity: 2, Region: "North Europe"}}
 	taken := dr.Answer{Verdict: dr.Still, Location: "https://management.azure.com/operationresults/1"}
-	seen := dr.Answer{Verdict: dr.OK, Service: ready.Service, Blob: dr.BlobView{Exists: true, Bytes: 48_318_382, ETag: "0x8DD0A1B2C3D4E5F"}, Changed: true}
+	seen := dr.Answer{Verdict: dr.OK, Service: ready.Service, Blob: dr.BlobView{Exists: true, Bytes: 48_318_382, ETag: "0x8DD0A1B2C3D4E5F"}}
 	failed := dr.Answer{Verdict: dr.No, Error: &dr.Error{Source: "arm", Code: "ActivationFailed", Message: "the container is not there", Status: 400}}
 	dark := dr.Answer{Verdict: dr.Later, Reason: "storage does not answer"}
 	hidden := dr.Answer{Verdict: dr.Refused, Error: &dr.Error{Source: "arm", Code: "AuthorizationFailed", Message: "no", Status: 403}}
+	changed := ended(t, dr.TriggerTimer, ok, ready, taken, hidden, ok, seen)
+	changed.Leg().Changed = true
 	return map[dr.Outcome]dr.Operation{
-		dr.Succeeded: ended(t, dr.TriggerTimer, ok, ready, taken, hidden, ok, seen),
+		dr.Succeeded: changed,
 		dr.Failed:    ended(t, dr.TriggerHTTP, ok, ready, taken, failed),
 		dr.Rejected:  ended(t, dr.TriggerTimer, ok, failed),
 		dr.Unknown:   ended(t, dr.TriggerHTTP, ok, ready, taken, ok, dark, dark, dark),

@@ -119,10 +119,10 @@ func meter(t *testing.T, app string, f fleet) *metered {
 				close(ready)
 			}
 		},
-		App: app, Instances: f.instances, Meter: true, BackupDuration: f.backup, RestoreDuration: 1500 * time.Millisecond, RetryAfter: time.Second,
+		App: app, Instances: f.instances, Meter: true, BackupDuration: f.backup, RestoreDuration: 1500 * time.Millisecond, RetryAfter: 2 * time.Second,
 		Settings: map[string]string{
 			"WATCHDOG_SCHEDULE": never, "PRUNE_SCHEDULE": never, "LOG_LEVEL": "info", "TIMING_POST_WINDOW": "1m", "TIMING_PROBE": "10s", "TIMING_SURVEY": "30s",
-			"TIMING_LEASE": "100ms", // so that every poll moves it: at most so often is it moved in Azure
+			"TIMING_LEASE": "2s", // so that every poll moves it, and no start: at most so often is it moved in Azure
 		},
 	})
 	if err != nil {

@@ -145,7 +145,7 @@ type Leg struct {
 	After      ServiceView `json:"after,omitzero"`
 	Blob       BlobView    `json:"blob,omitzero"`
 	Gateways   []Gateway   `json:"gateways,omitempty"` // restore: what answered at the end
-	Changed    bool        `json:"changed,omitempty"`  // backup: a change of the service was reported meanwhile
+	Changed    bool        `json:"changed,omitempty"`  // backup: a change of the service was reported meanwhile; the recovery point keeps it
 
 	Lost       int       `json:"lost,omitempty"`  // earlier attempts whose POST went unanswered
 	Blind      int       `json:"blind,omitempty"` // polls refused in a row
@@ -191,6 +191,8 @@ type Operation struct {
 	Strikes int    `json:"strikes"`           // the watchdog's wakes since the last progress
 	Waiting string `json:"waiting,omitempty"` // why it is not begun yet
 	Yields  int    `json:"yields,omitempty"`  // how often it gave the lock back; makes each time a save
+	// LockETag is that of the service's lock as this operation took it last; empty: not known.
+	LockETag string `json:"lockETag,omitempty"`
 
 	Recovery *Recovery `json:"recovery,omitempty"` // what an operation that restores has beside its legs
 

@@ -33,6 +33,11 @@ type Action struct {
 	Try      int       // Sleep: how often in a row something could not be reached
 }
 
+// Brief tells whether an action of a backup needs no record before it: it only looks, and if its answer is lost the step before is done again.
+func (act Action) Brief(op Operation) bool {
+	return op.Kind == KindBackup && (act.Do == Prepare || act.Do == Verify)
+}
+
 // Verdict is how an action went.
 type Verdict string
 
@@ -56,11 +61,11 @@ type Answer struct {
 	Service  ServiceView    // Prepare, Look, Verify; Lock: as the adopted restore saw it first
 	Blob     BlobView       // Look, Verify
 	Gateways []Gateway      // Verify
-	Changed  bool           // Verify, of a backup: the service was changed meanwhile
 	Note     string         // Verify: what else was seen; "": nothing
 	Point    *RecoveryPoint // Await: what the final backup left; Prepare: what is to be restored, where that was not bound before
 	Plan     *Plan          // Prepare: as it was found under the lock
 	Held     bool           // Lock, with Later: the lock is ours, something else stands in the way
+	LockETag string         // Lock, with OK
 	Adopted  string         // Lock, with Still: the operation whose running restore of the same point is followed
 	PostedAt time.Time      // with Adopted: when that was POSTed
 }
@@ -95,7 +100,7 @@ var verbs = map[Verb]traits{
 }
 
 // Step is the whole machine: the record, what was just seen and the time in; the new record and the one thing to do out. The
-// new record is to be saved before the action is begun. Step changes none of its arguments.
+// new record is to be saved before the action is begun, unless the action is Brief. Step changes none of its arguments.
 func Step(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	if op.Phase == Done {
 		if in.To == Nothing {
@@ -178,6 +183,9 @@ func notStarted(op Operation) string {
 func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	switch in.Verdict {
 	case OK:
+		if op.Kind == KindBackup { // nothing else ends so often
+			op.LockETag = in.LockETag
+		}
 		if r := op.Recovery; r != nil {
 			r.Admitted = r.Role == Switch
 		}
@@ -242,7 +250,7 @@ func (op Operation) yield(t Timing, in Input, now time.Time) (Operation, Action)
 	if op.Recovery != nil && op.Recovery.Urgent { // whoever had the lock meanwhile would go before it
 		return op, Action{Do: Sleep, At: now.Add(max(in.Retry, t.wait(op)))}
 	}
-	op.Yields++
+	op.Yields, op.LockETag = op.Yields+1, ""
 	return op, Action{Do: Yield, At: now.Add(max(in.Retry, t.wait(op)))}
 }
 
@@ -327,7 +335,7 @@ func verified(t Timing, op Operation, in Input, now time.Time) (Operation, Actio
 	waited := now.Sub(leg.ArmEndedAt)
 	switch {
 	case in.Verdict == OK:
-		leg.After, leg.Blob, leg.Gateways, leg.Changed = in.Service, in.Blob, in.Gateways, in.Changed
+		leg.After, leg.Blob, leg.Gateways = in.Service, in.Blob, in.Gateways
 		if in.Note != "" {
 			op.note(now, in.Note)
 		}

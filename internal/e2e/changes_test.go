@@ -95,7 +95,7 @@ func TestABackupFollowsChanges(t *testing.T) {
 	}
 
 	// A change inside a backup: its point says so, and one follow-up is taken.
-	noted := make(chan struct{}) // it does not end before
+	noted := make(chan struct{})                                                                    // it does not end before
 	stack.ARM.Inject(arm.Fault{Verb: arm.Poll, Service: "changed", Hold: noted, Times: arm.Always}) // each poll: another test may kill the handler while one waits
 	first := startBackup(t, "changed")
 	enters(t, first.ID, "running")

@@ -8,16 +8,16 @@ import (
 	"apim-dr/internal/dr"
 )
 
-// lock ensures the marker, with a fresh lease so that the watchdog keeps still during the POST, and takes the service's lock.
+// lock ensures the marker, with a lease so long that the watchdog keeps still during the POST, and takes the service's lock.
 func (e *Engine) lock(ctx context.Context, op dr.Operation, knock dr.Input) (dr.Answer, error) {
-	w := knock.Wake
-	if lease := e.Now().Add(e.Timing.Lease); w.Lease.Before(lease) {
-		w.Lease = lease
+	if w, now := knock.Wake, e.Now(); w.Lease.Before(now.Add(e.Timing.Lease / 2)) { // else it was marked when this wake was sent
+		w.Lease = now.Add(e.Timing.Lease)
+		if err := e.beat(ctx, w); err != nil {
+			return dr.Answer{}, err
+		}
 	}
-	if err := e.beat(ctx, w); err != nil {
-		return dr.Answer{}, err
-	}
-	holder, err := e.Store.Lock(ctx, op.Service, op.ID, knock.Nonce)
+	locked, err := e.Store.Lock(ctx, op.Service, op.ID, knock.Nonce)
+	holder := locked.Holder
 	if err == nil && holder != op.ID {
 		holder, err = e.inherit(ctx, op, holder, knock.Nonce)
 	}
@@ -30,7 +30,9 @@ func (e *Engine) lock(ctx context.Context, op dr.Operation, knock dr.Input) (dr.
 	if holder != op.ID {
 		return e.behind(ctx, op, holder)
 	}
-	return e.admit(ctx, op)
+	a, err := e.admit(ctx, op)
+	a.LockETag = locked.ETag
+	return a, err
 }
 
 // behind is where an operation stands that does not have the lock. An urgent one follows a restore of the same point that already runs, or is
@@ -142,5 +144,5 @@ func (e *Engine) verify(ctx context.Context, op dr.Operation) dr.Answer {
 	case blob.Bytes == 0:
 		return dr.Answer{Verdict: dr.No, Error: dr.Failure("BackupBlobEmpty", "ARM called the backup finished, but the blob "+where+" is empty")}
 	}
-	return dr.Answer{Verdict: dr.OK, Blob: blob, Changed: e.changedSince(ctx, leg.Service, leg.PostedAt), Service: e.ARM.Service(ctx, leg.ResourceID).Service}
+	return dr.Answer{Verdict: dr.OK, Blob: blob, Service: e.ARM.Service(ctx, leg.ResourceID).Service}
 }

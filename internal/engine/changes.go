@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,7 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	}
 	switch {
 	case running:
-		return e.mergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
+		return e.remind(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
 			if p.Restoring != restore {
 				p.Restoring, p.Meanwhile = restore, 0
 			}
@@ -77,7 +78,7 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	if own, ok := ownNewest(state); ok && c.At.Before(own.CreatedAt.Add(-dr.ReportSkew)) {
 		return nil // that backup has it
 	}
-	if err := e.mergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
+	if err := e.remind(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
 		return err
 	}
 	if err := e.markNewest(ctx, m.Name, c); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
@@ -86,6 +87,17 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	// One message for all changes within a minute: duplicate detection drops the others.
 	minute := now.Truncate(min(time.Minute, e.Timing.ChangeQuiet))
 	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: minute}, now.Add(e.Timing.ChangeQuiet))
+}
+
+// remind notes a change so that the operation at work on the service, if there is one, looks for it at its end (unlock).
+func (e *Engine) remind(ctx context.Context, service string, merge func(dr.Pending) (dr.Pending, bool)) error {
+	if err := e.mergePending(ctx, service, merge); err != nil {
+		return err
+	}
+	if err := e.Store.Touch(ctx, service); !illegible(err) {
+		return err
+	}
+	return nil // whoever has such a lock cannot Free it
 }
 
 // mergePending is Store.MergePending. What cannot be read is told, and does not let changes go round for ever.
@@ -101,8 +113,8 @@ func (e *Engine) unlessIllegible(ctx context.Context, err error) error {
 	return err
 }
 
-// markNewest notes a change in the newest good backup of a service, if it was made meanwhile. What is remembered is read after the change was noted: either
-// this sees the backup's end, or the backup's end sees the note (settleChanges).
+// markNewest notes a change in the newest good backup of a service, if it was made meanwhile. What is remembered is read after the lock was touched: either
+// this sees the backup's end, or the backup's end sees the note (unlock).
 func (e *Engine) markNewest(ctx context.Context, service string, c dr.Change) error {
 	state, err := e.Store.Service(ctx, service)
 	if err != nil {
@@ -266,12 +278,6 @@ func (e *Engine) remindChanges(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// changedSince tells whether a change of a service was reported that was made after a time. What cannot be read tells nothing.
-func (e *Engine) changedSince(ctx context.Context, service string, from time.Time) bool {
-	p, err := e.Store.Pending(ctx, service)
-	return err == nil && p.Within(from, e.Now())
-}
-
 // meanwhile is a note about what was reported while an operation restored; "": nothing was.
 func (e *Engine) meanwhile(ctx context.Context, op dr.Operation) string {
 	p, err := e.Store.Pending(ctx, op.Service)
@@ -281,26 +287,32 @@ func (e *Engine) meanwhile(ctx context.Context, op dr.Operation) string {
 	return fmt.Sprintf("%d changes of %s were reported while it was restored; most are the restore itself, others are lost or mixed with it", p.Meanwhile, op.Service)
 }
 
-// settleChanges notes in the recovery points of a backup what was reported before they were remembered, and forgets what was counted during a restore.
-func (e *Engine) settleChanges(ctx context.Context, op dr.Operation) error {
+// settleChanges notes in the recovery points of an operation, and in the legs that it returns, what was reported while they were made, and forgets what was
+// counted during a restore. What was reported may be followed up and forgotten when this is repeated: then the recovery points tell.
+func (e *Engine) settleChanges(ctx context.Context, op dr.Operation) (dr.Operation, error) {
 	p, err := e.Store.Pending(ctx, op.Service)
-	if errors.Is(err, ErrNotFound) || illegible(err) {
-		return nil
+	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+		return op, err
 	}
-	if err != nil {
-		return err
-	}
+	op.Legs = slices.Clone(op.Legs)
 	for _, point := range dr.Points(op) {
-		if !point.Changed && p.Within(point.CreatedAt, point.EndedAt) {
-			if err := e.Store.MarkChanged(ctx, point.Service, point.ID); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
-				return err
-			}
+		leg := &op.Legs[point.Leg]
+		if p.Within(point.CreatedAt, point.EndedAt) {
+			leg.Changed = true
+			err = e.Store.MarkChanged(ctx, point.Service, point.ID)
+		} else if !leg.Changed {
+			var kept dr.RecoveryPoint
+			kept, err = e.Store.Point(ctx, point.Service, point.ID)
+			leg.Changed = err == nil && kept.Changed
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+			return op, err
 		}
 	}
 	if p.Restoring != op.ID {
-		return nil
+		return op, nil
 	}
-	return e.forgetRestore(ctx, op.Service, op.ID)
+	return op, e.forgetRestore(ctx, op.Service, op.ID)
 }
 
 // forgetRestore forgets what was counted during a restore.

@@ -189,7 +189,7 @@ func TestAChangeDuringABackupMarksItAndIsFollowedUp(t *testing.T) {
 		if err != nil || !p.Changed {
 			t.Errorf("%s: %+v, %v", when, p, err)
 		}
-		if told := w.events[op.ID][0].Result().RecoveryPoints[0].Changed; told != (when == "during") {
+		if told := w.events[op.ID][0].Result().RecoveryPoints[0].Changed; told != (when == "during" || when == "between") {
 			t.Errorf("%s: the event says %v", when, told)
 		}
 		ops := w.afterChanges()
@@ -199,6 +199,34 @@ func TestAChangeDuringABackupMarksItAndIsFollowedUp(t *testing.T) {
 		if p, err := w.store.Point(t.Context(), "contoso-eu", ops[0].ID+"-s0-a1"); err != nil || p.Changed {
 			t.Errorf("%s: the follow-up: %+v, %v", when, p, err)
 		}
+	}
+}
+
+// The event cannot be sent at first, and by the next try the changes were followed up and forgotten.
+func TestTheEventOfABackupTellsOfAChangeHoweverLateItIsSent(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"})
+	w.must(err)
+	w.run(3 * time.Minute)
+	w.must(w.change())
+	failed := 0
+	w.busDown = func() error {
+		w.aside(func() error {
+			now, _, err := w.store.Operation(t.Context(), op.ID)
+			if err == nil && now.Phase == dr.Done {
+				failed++
+				err = w.store.MergePending(t.Context(), "contoso-eu", func(dr.Pending) (dr.Pending, bool) { return dr.Pending{}, true })
+			}
+			return err
+		})
+		if failed == 1 {
+			return errors.New("out of reach")
+		}
+		return nil
+	}
+	w.run(time.Hour)
+	if failed < 2 || len(w.events[op.ID]) != 1 || !w.events[op.ID][0].Result().RecoveryPoints[0].Changed {
+		t.Errorf("%d sends after the end, %+v", failed, w.events[op.ID])
 	}
 }
 

@@ -65,8 +65,8 @@ func (e *Engine) createOnce(ctx context.Context, op dr.Operation, start time.Tim
 		return dr.Operation{}, err
 	case was.Phase == dr.Queued && was.Leg().Attempt == 0 && e.Now().Sub(was.CreatedAt) < e.Timing.Lease:
 		// Perhaps killed before its first wake. Later than that it is the watchdog's: a first wake sent again beside one that lives
-		// would be a second chain of wakes.
-		e.wakeFirst(about(ctx, was), firstWake(was, start.Add(e.Timing.Lease)), start)
+		// would be a second chain of wakes. Its lease is not known.
+		e.wakeFirst(about(ctx, was), firstWake(was, time.Time{}), start)
 	}
 	return was, nil
 }

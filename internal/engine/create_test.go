@@ -38,6 +38,36 @@ func TestATickBacksEveryServiceUpOnce(t *testing.T) {
 	w.mustHold(4)
 }
 
+// The process stands still between marker and record until the watchdog has swept up the marker: the first wake marks the operation again.
+func TestAnOperationThatWasCreatedTooSlowlyIsMarkedAgain(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.hook = func(op, key string) error {
+		if op != "before create" || !strings.HasPrefix(key, "operations/") {
+			return nil
+		}
+		w.hook = nil
+		w.now = w.now.Add(2 * time.Hour)
+		w.aside(func() error { return w.e.Watch(t.Context()) })
+		if left := w.markers(); len(left) > 0 {
+			t.Errorf("it is marked still: %+v", left)
+		}
+		return nil
+	}
+	w.store.Fail(w.hook)
+	op, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"})
+	w.must(err)
+	w.onStart = func(dr.Leg) *dr.Answer {
+		if left := w.markers(); len(left) != 1 || left[0].Wake.ID != op.ID || !left[0].Wake.Lease.After(w.now.Add(w.e.Timing.PostWindow)) {
+			t.Errorf("%+v", left)
+		}
+		return nil
+	}
+	w.run(30 * time.Second)
+	if len(w.posts) != 1 {
+		t.Errorf("%d POSTs", len(w.posts))
+	}
+}
+
 func TestTheWatchdogCatchesAMissedTickUpButStartsNoNewPlan(t *testing.T) {
 	w := newWorld(t, "contoso-eu")
 	if err := w.e.Watch(t.Context()); err != nil {

@@ -57,19 +57,19 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 		knock.Wake.Lease = time.Time{}
 	}
 	knock.Nonce = e.Nonce()
-	in := knock
+	in, saved := knock, op
 	for err == nil {
 		ctx = about(ctx, op)
 		next, act := dr.Step(e.Timing, op, in, e.Now())
-		if !reflect.DeepEqual(next, op) {
-			next.Rev, next.Writer = op.Rev+1, knock.Nonce
+		if !act.Brief(next) && !reflect.DeepEqual(next, saved) {
+			next.Rev, next.Writer = saved.Rev+1, knock.Nonce
 			etag, err = e.Store.SaveOperation(ctx, next, etag)
 			if errors.Is(err, ErrConflict) { // another invocation was here: its record, from the top
 				var now dr.Operation
 				if now, etag, err = e.Store.Operation(ctx, op.ID); err != nil {
 					break // in stays: the answer to our POST travels in the next wake
 				}
-				if op = now; in.To != dr.Start || op.Phase != dr.Starting || op.Leg().Claim.Nonce != knock.Nonce {
+				if op, saved = now, now; in.To != dr.Start || op.Phase != dr.Starting || op.Leg().Claim.Nonce != knock.Nonce {
 					in = knock // only the answer to our own POST is still worth hearing
 				}
 				continue
@@ -77,7 +77,8 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 			if err != nil {
 				break
 			}
-			e.told(ctx, op, next)
+			e.told(ctx, saved, next)
+			saved = next
 		}
 		op = next
 		if in, err = e.do(ctx, op, act, knock); err == nil && in.To == dr.Nothing {

@@ -22,13 +22,8 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	if err := e.remember(ctx, op); err != nil {
 		return err
 	}
-	if err := e.settleChanges(ctx, op); err != nil {
-		return err
-	}
-	err := e.Store.Unlock(ctx, op.Service, op.ID)
-	if illegible(err) {
-		e.Log.ErrorContext(ctx, "the lock of the service cannot be read and stays: delete it once no operation is at work on the service", "error", err)
-	} else if err != nil {
+	op, err := e.unlock(ctx, op)
+	if err != nil {
 		return err
 	}
 	if err := e.Bus.Publish(ctx, dr.ResultEvent(op)); err != nil {
@@ -43,6 +38,23 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 		e.Log.ErrorContext(ctx, "the copy of the roles could not be written, or the standby not brought up to date; the next backup will", "error", err)
 	}
 	return e.Store.Unmark(ctx, op.ID)
+}
+
+// unlock frees the lock. Where somebody has written to it (remind) the changes of the service that were reported are looked for first; so they are when the
+// lock is no longer ours, for then this was done before and tells again what was found.
+func (e *Engine) unlock(ctx context.Context, op dr.Operation) (dr.Operation, error) {
+	if freed, err := e.Store.Free(ctx, op.Service, op.LockETag); err != nil || freed {
+		return op, err
+	}
+	op, err := e.settleChanges(ctx, op)
+	if err != nil {
+		return op, err
+	}
+	if err = e.Store.Unlock(ctx, op.Service, op.ID); illegible(err) {
+		e.Log.ErrorContext(ctx, "the lock of the service cannot be read and stays: delete it once no operation is at work on the service", "error", err)
+		err = nil
+	}
+	return op, err
 }
 
 // remember merges the outcome into what is kept between operations. What cannot be read there must not hold back the lock and the event: it can

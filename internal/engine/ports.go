@@ -45,13 +45,18 @@ type Store interface {
 	// UnmarkIf deletes a marker that still has its ETag; ErrConflict.
 	UnmarkIf(ctx context.Context, m Marker) error
 
-	// Lock takes the lock of a service for an invocation of operation and returns its holder: operation, or whoever has it. What another
+	// Lock takes the lock of a service for an invocation of operation and tells its holder: operation, or whoever has it. What another
 	// invocation of operation holds becomes this one's.
-	Lock(ctx context.Context, service, operation, invocation string) (holder string, err error)
+	Lock(ctx context.Context, service, operation, invocation string) (Locked, error)
 	// TakeOver gives the lock to operation if holder still has it; otherwise it tells who has it.
 	TakeOver(ctx context.Context, service, holder, operation, invocation string) (newHolder string, err error)
 	// Yield frees the lock if operation has it through this very invocation; otherwise it does nothing.
 	Yield(ctx context.Context, service, operation, invocation string) error
+	// Free frees the lock of a service if it still has etag, and tells whether it did. Whatever was written to it since Lock, by Touch and Reserve, too,
+	// leaves it locked; without an etag nothing is done.
+	Free(ctx context.Context, service, etag string) (freed bool, err error)
+	// Touch gives the lock of a service a new ETag, so that whoever has it cannot Free it; no error when it is free.
+	Touch(ctx context.Context, service string) error
 	// Unlock frees the lock of an operation that is done, whichever of its invocations took it, or takes back its reservation; if another operation has
 	// the lock, that keeps it.
 	Unlock(ctx context.Context, service, operation string) error
@@ -124,6 +129,12 @@ type Marker struct {
 	Wake      dr.Wake // the wake sent last, as far as a heartbeat kept it; only the ID when the metadata are not ours
 	ETag      string
 	CreatedAt time.Time
+}
+
+// Locked tells of a lock.
+type Locked struct {
+	Holder string // id of the operation that has it
+	ETag   string // of the lock, if that is the operation that asked
 }
 
 // Claim is what an Idempotency-Key stands for.

@@ -355,6 +355,16 @@ func (w *world) guard(leg dr.Leg) {
 	})
 }
 
+// markers are those of the operations in flight.
+func (w *world) markers() (list []engine.Marker) {
+	w.t.Helper()
+	w.aside(func() (err error) {
+		list, err = w.store.Markers(w.t.Context())
+		return err
+	})
+	return list
+}
+
 func (w *world) pairs() (pairs []dr.Pair) {
 	for _, s := range w.e.Fleet.Services {
 		for _, sec := range s.Secondaries {

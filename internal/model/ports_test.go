@@ -380,15 +380,31 @@ func (p records) holder(key string, do func(engine.Store) (string, error)) (stri
 	return got.a, got.b
 }
 
-func (p records) Lock(_ context.Context, service, operation, invocation string) (string, error) {
-	return p.holder("lock "+service+" for "+short(operation), func(s engine.Store) (string, error) {
-		holder, err := s.Lock(ctx, service, operation, invocation)
+func (p records) Lock(_ context.Context, service, operation, invocation string) (engine.Locked, error) {
+	got := act(p.r, "lock "+service+" for "+short(operation), func(s *state, _ string) two[engine.Locked, error] {
+		records, _ := s.records()
+		locked, err := records.Lock(ctx, service, operation, invocation)
 		if p.r.x.mutant.noLock {
-			holder = operation
+			locked.Holder = operation
 		}
-		return holder, err
-	})
+		return two[engine.Locked, error]{locked, err}
+	}, two[engine.Locked, error]{engine.Locked{}, errDown})
+	return got.a, got.b
 }
+
+func (p records) Free(_ context.Context, service, etag string) (bool, error) {
+	got := act(p.r, "free "+service, func(s *state, _ string) two[bool, error] {
+		if p.r.x.mutant.unlockAny {
+			return two[bool, error]{container{s, ""}.Delete(ctx, "locks/"+service, "") == nil, nil}
+		}
+		records, _ := s.records()
+		freed, err := records.Free(ctx, service, etag)
+		return two[bool, error]{freed, err}
+	}, two[bool, error]{false, errDown})
+	return got.a, got.b
+}
+
+func (p records) Touch(context.Context, string) error { panic("nothing changes") }
 
 func (p records) TakeOver(_ context.Context, service, holder, operation, invocation string) (string, error) {
 	return p.holder("take over "+service+" for "+short(operation), func(s engine.Store) (string, error) {

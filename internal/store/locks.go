@@ -25,35 +25,78 @@ func (l lockBody) heir(leaving string) string {
 	return l.Next
 }
 
+// at tells of a lock that has etag. One that is reserved is not for Free, which would not hand it over.
+func (l lockBody) at(etag string) engine.Locked {
+	if l.Next != "" {
+		etag = ""
+	}
+	return engine.Locked{Holder: l.Operation, ETag: etag}
+}
+
 // Lock implements engine.Store. A lock that was freed between two looks is tried again.
-func (s *Store) Lock(ctx context.Context, service, operation, invocation string) (string, error) {
+func (s *Store) Lock(ctx context.Context, service, operation, invocation string) (engine.Locked, error) {
 	name, err := lockName(service, operation)
 	if err != nil {
-		return "", err
+		return engine.Locked{}, err
 	}
 	mine := lockBody{Operation: operation, Invocation: invocation}
 	for range tries {
-		err := s.putLock(ctx, name, mine, "")
+		etag, err := s.putLock(ctx, name, mine, "")
 		if err == nil {
-			return operation, nil
+			return mine.at(etag), nil
 		}
 		if !errors.Is(err, ErrCondition) {
-			return "", err
+			return engine.Locked{}, err
 		}
 		held, etag, err := s.lockAt(ctx, name)
 		switch {
 		case errors.Is(err, engine.ErrNotFound):
 			continue
-		case err != nil || held.Operation != operation || held.Invocation == invocation:
-			return held.Operation, err
+		case err != nil || held.Operation != operation:
+			return engine.Locked{Holder: held.Operation}, err
+		case held.Invocation == invocation:
+			return held.at(etag), nil
 		}
 		// Ours already, through another invocation: from now on that one cannot free it under our feet.
 		held.Invocation = invocation
-		if err := s.putLock(ctx, name, held, etag); err == nil || !lost(err) {
-			return operation, err
+		if etag, err := s.putLock(ctx, name, held, etag); err == nil || !lost(err) {
+			return held.at(etag), err
 		}
 	}
-	return "", errTries(name)
+	return engine.Locked{}, errTries(name)
+}
+
+// Free implements engine.Store.
+func (s *Store) Free(ctx context.Context, service, etag string) (bool, error) {
+	if etag == "" {
+		return false, nil
+	}
+	name, err := serviceName(locksDir, service)
+	if err != nil {
+		return false, err
+	}
+	if err = s.blobs.Delete(ctx, name, etag); lost(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Touch implements engine.Store; engine.ErrUnreadable, ErrNewer.
+func (s *Store) Touch(ctx context.Context, service string) error {
+	name, err := serviceName(locksDir, service)
+	if err != nil {
+		return err
+	}
+	for range tries {
+		held, etag, err := s.lockAt(ctx, name)
+		if err != nil {
+			return gone(err)
+		}
+		if _, err = s.putLock(ctx, name, held, etag); !lost(err) {
+			return err
+		}
+	}
+	return errTries(name)
 }
 
 // TakeOver implements engine.Store. A lock that is free is not taken: then nobody has it, "". One that is reserved for somebody else goes to that
@@ -76,7 +119,7 @@ func (s *Store) TakeOver(ctx context.Context, service, holder, operation, invoca
 			next = lockBody{Operation: heir}
 		}
 		// Refused: the next look tells who has it, ourselves included if the answer to our own write was lost.
-		if err := s.putLock(ctx, name, next, etag); err == nil {
+		if _, err := s.putLock(ctx, name, next, etag); err == nil {
 			return next.Operation, nil
 		} else if !lost(err) {
 			return "", err
@@ -100,7 +143,7 @@ func (s *Store) Reserve(ctx context.Context, service, holder, operation string) 
 			return err
 		}
 		held.Next = operation
-		if err := s.putLock(ctx, name, held, etag); !lost(err) {
+		if _, err = s.putLock(ctx, name, held, etag); !lost(err) {
 			return err
 		}
 	}
@@ -133,9 +176,9 @@ func (s *Store) giveUp(ctx context.Context, service, operation string, may func(
 		}
 		if held.Operation != operation {
 			held.Next = ""
-			err = s.putLock(ctx, name, held, etag)
+			_, err = s.putLock(ctx, name, held, etag)
 		} else if heir := held.heir(operation); heir != "" {
-			err = s.putLock(ctx, name, lockBody{Operation: heir}, etag)
+			_, err = s.putLock(ctx, name, lockBody{Operation: heir}, etag)
 		} else {
 			err = s.blobs.Delete(ctx, name, etag)
 		}
@@ -205,11 +248,11 @@ func (s *Store) lockAt(ctx context.Context, name string) (held lockBody, etag st
 }
 
 // putLock replaces the lock that has etag; without one it creates it.
-func (s *Store) putLock(ctx context.Context, name string, l lockBody, etag string) error {
+func (s *Store) putLock(ctx context.Context, name string, l lockBody, etag string) (newETag string, err error) {
 	l.V = dr.Version
 	body, err := record(name, l)
 	if err != nil {
-		return err
+		return "", err
 	}
 	return put(ctx, s.blobs, name, body, etag)
 }

@@ -136,7 +136,7 @@ func rewrite[T any](ctx context.Context, blobs Blobs, name string, check func(T)
 		if then == remove {
 			err = blobs.Delete(ctx, name, etag)
 		} else if body, err = record(name, v); err == nil {
-			err = put(ctx, blobs, name, body, etag)
+			_, err = put(ctx, blobs, name, body, etag)
 		}
 		if !lost(err) {
 			return err
@@ -146,13 +146,11 @@ func rewrite[T any](ctx context.Context, blobs Blobs, name string, check func(T)
 }
 
 // put replaces the blob that has etag; without one it creates a blob that must not exist. See lost.
-func put(ctx context.Context, blobs Blobs, name string, body []byte, etag string) (err error) {
+func put(ctx context.Context, blobs Blobs, name string, body []byte, etag string) (newETag string, err error) {
 	if etag == "" {
-		_, err = blobs.Create(ctx, name, Content{Body: body})
-	} else {
-		_, err = blobs.Replace(ctx, name, body, etag)
+		return blobs.Create(ctx, name, Content{Body: body})
 	}
-	return err
+	return blobs.Replace(ctx, name, body, etag)
 }
 
 // lost tells whether a conditional write met another state than the one it had read.

@@ -16,22 +16,22 @@ func heldBy(t *testing.T, f Fixture, want string) {
 
 var locks = map[string]func(*testing.T, Fixture){
 	"the first has the lock, and everybody hears so": func(t *testing.T, f Fixture) {
-		equal(t, "first", must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t), id(1))
-		equal(t, "second", must(f.Store.Lock(t.Context(), service, id(2), "n1"))(t), id(1))
-		equal(t, "first again", must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t), id(1))
-		equal(t, "in capitals", must(f.Store.Lock(t.Context(), strings.ToUpper(service), id(2), "n1"))(t), id(1))
-		equal(t, "another service", must(f.Store.Lock(t.Context(), "contoso-us", id(2), "n1"))(t), id(2))
+		equal(t, "first", must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t).Holder, id(1))
+		equal(t, "second", must(f.Store.Lock(t.Context(), service, id(2), "n1"))(t).Holder, id(1))
+		equal(t, "first again", must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t).Holder, id(1))
+		equal(t, "in capitals", must(f.Store.Lock(t.Context(), strings.ToUpper(service), id(2), "n1"))(t).Holder, id(1))
+		equal(t, "another service", must(f.Store.Lock(t.Context(), "contoso-us", id(2), "n1"))(t).Holder, id(2))
 		if got := must(f.Store.Locks(t.Context()))(t); !maps.Equal(got, map[string]string{service: id(1), "contoso-us": id(2)}) {
 			t.Error(got)
 		}
 	},
 	"of many that lock at once one has it": func(t *testing.T, f Fixture) {
 		holders := atOnce(6, func(i int) string {
-			holder, err := f.Store.Lock(t.Context(), service, id(i), "n1")
+			locked, err := f.Store.Lock(t.Context(), service, id(i), "n1")
 			if err != nil {
 				t.Error(err)
 			}
-			return holder
+			return locked.Holder
 		})
 		for _, h := range holders {
 			heldBy(t, f, h)
@@ -47,8 +47,8 @@ var locks = map[string]func(*testing.T, Fixture){
 		ok(t, f.Store.Unlock(t.Context(), service, id(1)))
 	},
 	"an invocation yields only what it took last itself": func(t *testing.T, f Fixture) {
-		equal(t, "first", must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t), id(1))
-		equal(t, "another invocation", must(f.Store.Lock(t.Context(), service, id(1), "n2"))(t), id(1))
+		equal(t, "first", must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t).Holder, id(1))
+		equal(t, "another invocation", must(f.Store.Lock(t.Context(), service, id(1), "n2"))(t).Holder, id(1))
 		ok(t, f.Store.Yield(t.Context(), service, id(1), "n1"))
 		heldBy(t, f, id(1))
 		ok(t, f.Store.Yield(t.Context(), service, id(2), "n2"))
@@ -108,7 +108,7 @@ var locks = map[string]func(*testing.T, Fixture){
 	},
 	"our own repeated writes are ours": func(t *testing.T, f Fixture) {
 		f.LoseAnswer(nil)
-		equal(t, "lock", must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t), id(1))
+		equal(t, "lock", must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t).Holder, id(1))
 		f.LoseAnswer(nil)
 		equal(t, "take over", must(f.Store.TakeOver(t.Context(), service, id(1), id(2), "n1"))(t), id(2))
 		f.LoseAnswer(nil)
@@ -120,6 +120,85 @@ var locks = map[string]func(*testing.T, Fixture){
 		f.LoseAnswer(func() { must(f.Store.Lock(t.Context(), service, id(2), "n1"))(t) })
 		ok(t, f.Store.Unlock(t.Context(), service, id(1)))
 		heldBy(t, f, id(2))
+	},
+	"a lock is freed as it was taken, once": func(t *testing.T, f Fixture) {
+		locked := must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t)
+		equal(t, "without an ETag", must(f.Store.Free(t.Context(), service, ""))(t), false)
+		heldBy(t, f, id(1))
+		equal(t, "ETag of whoever else has it", must(f.Store.Lock(t.Context(), service, id(2), "n1"))(t).ETag, "")
+		equal(t, "freed", must(f.Store.Free(t.Context(), strings.ToUpper(service), locked.ETag))(t), true)
+		heldBy(t, f, "")
+		equal(t, "again", must(f.Store.Free(t.Context(), service, locked.ETag))(t), false)
+		must(f.Store.Lock(t.Context(), service, id(2), "n1"))(t)
+		equal(t, "of the next", must(f.Store.Free(t.Context(), service, locked.ETag))(t), false)
+		heldBy(t, f, id(2))
+	},
+	"a lock that was written to since is not freed": func(t *testing.T, f Fixture) {
+		for what, write := range map[string]func() error{
+			"touched":  func() error { return f.Store.Touch(t.Context(), strings.ToUpper(service)) },
+			"reserved": func() error { return f.Store.Reserve(t.Context(), service, id(1), id(2)) },
+			"taken up by another invocation": func() error {
+				_, err := f.Store.Lock(t.Context(), service, id(1), "n2")
+				return err
+			},
+		} {
+			locked := must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t)
+			was := text(t, f.State, "locks/"+service)
+			ok(t, write())
+			if what == "touched" {
+				equal(t, what, text(t, f.State, "locks/"+service), was)
+			}
+			equal(t, what, must(f.Store.Free(t.Context(), service, locked.ETag))(t), false)
+			heldBy(t, f, id(1))
+			ok(t, f.Store.Unlock(t.Context(), service, id(2)))
+			ok(t, f.Store.Unlock(t.Context(), service, id(1)))
+		}
+	},
+	"a lock that is taken up again is freed as it is then, unless it is reserved": func(t *testing.T, f Fixture) {
+		must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t)
+		must(f.Store.Lock(t.Context(), service, id(1), "n2"))(t)
+		again := must(f.Store.Lock(t.Context(), service, id(1), "n2"))(t)
+		ok(t, f.Store.Reserve(t.Context(), service, id(1), id(2)))
+		for _, invocation := range []string{"n2", "n3"} {
+			equal(t, "ETag of one that goes to another", must(f.Store.Lock(t.Context(), service, id(1), invocation))(t).ETag, "")
+		}
+		ok(t, f.Store.Unlock(t.Context(), service, id(2)))
+		equal(t, "freed as it was", must(f.Store.Free(t.Context(), service, again.ETag))(t), false)
+		last := must(f.Store.Lock(t.Context(), service, id(1), "n3"))(t)
+		equal(t, "freed as it is", must(f.Store.Free(t.Context(), service, last.ETag))(t), true)
+	},
+	"our repeated freeing leaves the lock of who came between": func(t *testing.T, f Fixture) {
+		locked := must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t)
+		f.LoseAnswer(func() { must(f.Store.Lock(t.Context(), service, id(2), "n1"))(t) })
+		equal(t, "freed", must(f.Store.Free(t.Context(), service, locked.ETag))(t), false)
+		heldBy(t, f, id(2))
+	},
+	"there is nothing to touch where nobody has the lock, and what cannot be read is told": func(t *testing.T, f Fixture) {
+		ok(t, f.Store.Touch(t.Context(), service))
+		heldBy(t, f, "")
+		put(t, f.State, "locks/"+service, "{}")
+		is(t, f.Store.Touch(t.Context(), service), engine.ErrUnreadable)
+	},
+	"of a lock that is touched and freed at once, a touch that came first is seen": func(t *testing.T, f Fixture) {
+		for range 20 {
+			locked := must(f.Store.Lock(t.Context(), service, id(1), "n1"))(t)
+			freed := atOnce(2, func(i int) (freed bool) {
+				var err error
+				if i == 0 {
+					err = f.Store.Touch(t.Context(), service)
+				} else {
+					freed, err = f.Store.Free(t.Context(), service, locked.ETag)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				return freed
+			})[1]
+			if holder := must(f.Store.Locks(t.Context()))(t)[service]; freed == (holder != "") {
+				t.Fatalf("freed: %v, holder %q", freed, holder)
+			}
+			ok(t, f.Store.Unlock(t.Context(), service, id(1)))
+		}
 	},
 	"an unreadable lock is an error to its service and hides no other": func(t *testing.T, f Fixture) {
 		put(t, f.State, "locks/"+service, "{}")

@@ -130,7 +130,7 @@ var layout = map[string]func(*testing.T, Fixture){
 	"a name from outside never becomes a path, and is listed as it was": func(t *testing.T, f Fixture) {
 		hostile := []string{"../operations/x", "a/b", "..", ".", "%2e%2e%2f", "a b+c", "~2e", "é✓", "a?b#c", "x\x00\n", `"\`}
 		for i, name := range hostile {
-			equal(t, name, must(f.Store.Lock(t.Context(), name, id(i), "n1"))(t), id(i))
+			equal(t, name, must(f.Store.Lock(t.Context(), name, id(i), "n1"))(t).Holder, id(i))
 			ok(t, f.Store.MergeService(t.Context(), name, newest(i)))
 			ok(t, f.Store.MoveTick(t.Context(), name, created))
 			must(f.Store.Remember(t.Context(), name, claim(i)))(t)
