@@ -68,6 +68,28 @@ func TestAnOperationThatWasCreatedTooSlowlyIsMarkedAgain(t *testing.T) {
 	}
 }
 
+// The same tick is carried out twice at once: what the other one creates after this one has looked what there is stays as it is.
+func TestATickThatComesTwiceAtOnceMakesOneOperation(t *testing.T) {
+	for _, moment := range []string{"active/", "operations/"} {
+		w := newWorld(t, "contoso-eu")
+		twice := 0
+		w.hook = func(op, key string) error {
+			if op == "before create" && strings.HasPrefix(key, moment) && twice == 0 {
+				twice++
+				w.aside(func() error { return w.e.RunTick(t.Context(), dr.Tick{V: dr.Version, Plan: "nightly", At: t0}, "") })
+			}
+			return nil
+		}
+		w.store.Fail(w.hook)
+		w.must(w.e.RunTick(t.Context(), dr.Tick{V: dr.Version, Plan: "nightly", At: t0}, ""))
+		if twice != 1 {
+			t.Errorf("%s: %d times", moment, twice)
+		}
+		w.run(time.Hour)
+		w.mustHold(1)
+	}
+}
+
 func TestTheWatchdogCatchesAMissedTickUpButStartsNoNewPlan(t *testing.T) {
 	w := newWorld(t, "contoso-eu")
 	if err := w.e.Watch(t.Context()); err != nil {

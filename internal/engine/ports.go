@@ -31,6 +31,8 @@ type Store interface {
 	CreateOperation(ctx context.Context, op dr.Operation) (etag string, err error)
 	// Operation reads a record; ErrNotFound, ErrUnreadable, ErrNewer.
 	Operation(ctx context.Context, id string) (op dr.Operation, etag string, err error)
+	// OperationIDs tells the ids of the operations of a day (yyyymmdd, as in their ids). The cost is that of the day's operations.
+	OperationIDs(ctx context.Context, day string) (map[string]bool, error)
 	// SaveOperation replaces a record that still has etag; ErrConflict, ErrNotFound.
 	SaveOperation(ctx context.Context, op dr.Operation, etag string) (newETag string, err error)
 

@@ -230,12 +230,24 @@ func (e *Engine) TickLater(ctx context.Context, t dr.Tick, cause error) error {
 // createAll creates what it can; what could not be found out or created is tried again with the tick, which finds the others.
 func (e *Engine) createAll(ctx context.Context, j job, tick time.Time, traceparent string) error {
 	turns, err := j.work(ctx, Request{Traceparent: traceparent}, tick, e.Now())
-	return errors.Join(e.unlearnt(), err, each(turns, func(t turn) error {
-		if _, err := e.createOnce(ctx, t.Operation, t.start); err != nil {
+	errs := []error{e.unlearnt(), err}
+	if len(turns) == 0 {
+		return errors.Join(errs...)
+	}
+	made, err := e.Store.OperationIDs(ctx, dr.Day(turns[0].ID)) // of all at once: most nights there are none
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return errors.Join(append(errs, each(turns, func(t turn) error {
+		create := e.create
+		if made[t.ID] {
+			create = e.createOnce
+		}
+		if _, err := create(ctx, t.Operation, t.start); err != nil {
 			return fmt.Errorf("service %s: %w", t.Service, err)
 		}
 		return nil
-	}))
+	}))...)
 }
 
 // each does something for all of a list, fanOut at a time, and returns what failed.

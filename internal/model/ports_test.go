@@ -299,6 +299,10 @@ func (p records) SaveOperation(_ context.Context, op dr.Operation, etag string) 
 	return got.a, got.b
 }
 
+func (p records) OperationIDs(context.Context, string) (map[string]bool, error) {
+	panic("no tick comes")
+}
+
 // pruned: see explorer.prune.
 const pruned = "no operation prunes"
 

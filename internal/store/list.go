@@ -22,8 +22,8 @@ var dayShape = regexp.MustCompile(`^[0-9]{8}$`)
 // A record that cannot be read, or that a newer version wrote, is left out and logged; Operation tells of it. engine.ErrCursor when the listing
 // cannot go on from after.
 func (s *Store) ListOperations(ctx context.Context, day, after string, limit int) (ops []dr.Operation, next string, err error) {
-	if !dayShape.MatchString(day) {
-		return nil, "", fmt.Errorf("list operations: day %q is not of the form yyyymmdd", day)
+	if err := checkDay(day); err != nil {
+		return nil, "", err
 	}
 	if limit < 1 || limit > MostListed {
 		return nil, "", fmt.Errorf("list operations: limit %d is not from 1 to %d", limit, MostListed)
@@ -33,9 +33,9 @@ func (s *Store) ListOperations(ctx context.Context, day, after string, limit int
 		return nil, "", err
 	}
 	for _, item := range items {
-		id, ok := strings.CutSuffix(path.Base(item.Name), recordSuffix)
-		if !ok || !dr.ValidID(id) || operationName(id) != item.Name {
-			continue // not ours
+		id, ok := operationIn(item.Name)
+		if !ok {
+			continue
 		}
 		op, _, err := s.Operation(ctx, id)
 		switch {
@@ -49,4 +49,32 @@ func (s *Store) ListOperations(ctx context.Context, day, after string, limit int
 		}
 	}
 	return ops, next, nil
+}
+
+// OperationIDs implements engine.Store.
+func (s *Store) OperationIDs(ctx context.Context, day string) (map[string]bool, error) {
+	if err := checkDay(day); err != nil {
+		return nil, err
+	}
+	ids := map[string]bool{}
+	err := each(ctx, s.blobs, dayDir(day), func(item Item) error {
+		if id, ok := operationIn(item.Name); ok {
+			ids[id] = true
+		}
+		return nil
+	})
+	return ids, err
+}
+
+func checkDay(day string) error {
+	if !dayShape.MatchString(day) {
+		return fmt.Errorf("list operations: day %q is not of the form yyyymmdd", day)
+	}
+	return nil
+}
+
+// operationIn is the id in the name of a record; false: the blob is not ours.
+func operationIn(name string) (id string, ok bool) {
+	id, ok = strings.CutSuffix(path.Base(name), recordSuffix)
+	return id, ok && dr.ValidID(id) && operationName(id) == name
 }

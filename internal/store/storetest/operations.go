@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -224,6 +225,12 @@ var listing = map[string]func(*testing.T, Fixture){
 			t.Errorf("listed %v\nwant %v", got, want)
 		}
 		equal(t, "pages of eleven blobs by three", pages, 4)
+		ids := slices.Sorted(maps.Keys(must(f.Store.OperationIDs(t.Context(), "20261102"))(t)))
+		want = append(want, id(8), id(9)) // whatever is in them
+		slices.Sort(want)
+		if !slices.Equal(ids, want) {
+			t.Errorf("ids %v\nwant %v", ids, want)
+		}
 	},
 	"a day without records is an empty last page": func(t *testing.T, f Fixture) {
 		ops, next, err := f.Store.ListOperations(t.Context(), "20261102", "", 10)
@@ -231,11 +238,15 @@ var listing = map[string]func(*testing.T, Fixture){
 		if len(ops) > 0 || next != "" {
 			t.Fatalf("%v, next %q", ops, next)
 		}
+		equal(t, "ids", len(must(f.Store.OperationIDs(t.Context(), "20261102"))(t)), 0)
 	},
 	"what is no day and no limit is refused": func(t *testing.T, f Fixture) {
 		for _, day := range []string{"", "2026110", "../active", "2026-11-02", "20261102/"} {
 			if _, _, err := f.Store.ListOperations(t.Context(), day, "", 10); err == nil {
 				t.Errorf("day %q was taken", day)
+			}
+			if _, err := f.Store.OperationIDs(t.Context(), day); err == nil {
+				t.Errorf("the ids of day %q were listed", day)
 			}
 		}
 		for _, limit := range []int{-1, 0, store.MostListed + 1} {
