@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"apim-dr/internal/dr"
@@ -87,7 +88,11 @@ func fits(good func(string) bool, accepts string) rule {
 	}
 }
 
-func shape(re, accepts string) rule { return fits(regexp.MustCompile(re).MatchString, accepts) }
+// shape compiles its pattern when a setting needs it: most are never set, and every start would pay for all.
+func shape(re, accepts string) rule {
+	pattern := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(re) })
+	return fits(func(text string) bool { return pattern().MatchString(text) }, accepts)
+}
 
 func among[T ~string](all ...T) rule {
 	names := make([]string, len(all))

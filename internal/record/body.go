@@ -7,26 +7,34 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
+
+// pattern compiles when it is first asked: the app, which does not record, would start later for all of them.
+type pattern func() *regexp.Regexp
+
+func shape(re string) pattern {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(re) })
+}
 
 // The forms in which values are kept.
 var (
 	// Plain words, and CamelCase as codes are written: letters in base64 are mixed otherwise.
-	wordShape = regexp.MustCompile(`^[A-Z]?[a-z]{1,20}$|^[A-Z]{1,6}$|^[a-z]{1,10}'[a-z]{1,2}$|^[a-z]{0,12}([A-Z][a-z]{2,20}|In|Of|To|Is|By|On|No|API|IP|SKU|ID|DNS){1,10}(V2)?$`)
-	tierShape = regexp.MustCompile(`^(Developer|Basic|Standard|Premium|Consumption|Isolated)(V2)?$`)
+	wordShape = shape(`^[A-Z]?[a-z]{1,20}$|^[A-Z]{1,6}$|^[a-z]{1,10}'[a-z]{1,2}$|^[a-z]{0,12}([A-Z][a-z]{2,20}|In|Of|To|Is|By|On|No|API|IP|SKU|ID|DNS){1,10}(V2)?$`)
+	tierShape = shape(`^(Developer|Basic|Standard|Premium|Consumption|Isolated)(V2)?$`)
 	// A type, or an action, which ends in what is done: another third part is a resource's name.
-	actionShape = regexp.MustCompile(`^Microsoft\.(ApiManagement|Resources|Authorization)(/[A-Za-z*]{1,40}|/service/workspaces|(/[A-Za-z*]{1,40}){1,5}/(read|write|delete|action|\*))?$`)
-	numberShape = regexp.MustCompile(`^\d{1,6}$`)
-	momentShape = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z?)?$|^\d{1,2}/\d{1,2}/\d{4}$|^\d{1,2}:\d{2}:\d{2}$`)
-	mediaShape  = regexp.MustCompile(`^(application/json|text/html|text/plain|application/xml|text/xml)(; ?charset=(utf-8|us-ascii|iso-8859-1))?$`)
-	ourShape    = regexp.MustCompile(`^(service|group|account|container|backup|operation|workspace|etag|host|segment|value|provider|region)-\d+$|^0{8}-0{4}-0{4}-0{4}-\d{12}$`)
-	keyShape    = regexp.MustCompile(`^[a-z][A-Za-z]{0,40}$`)
+	actionShape = shape(`^Microsoft\.(ApiManagement|Resources|Authorization)(/[A-Za-z*]{1,40}|/service/workspaces|(/[A-Za-z*]{1,40}){1,5}/(read|write|delete|action|\*))?$`)
+	numberShape = shape(`^\d{1,6}$`)
+	momentShape = shape(`^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z?)?$|^\d{1,2}/\d{1,2}/\d{4}$|^\d{1,2}:\d{2}:\d{2}$`)
+	mediaShape  = shape(`^(application/json|text/html|text/plain|application/xml|text/xml)(; ?charset=(utf-8|us-ascii|iso-8859-1))?$`)
+	ourShape    = shape(`^(service|group|account|container|backup|operation|workspace|etag|host|segment|value|provider|region)-\d+$|^0{8}-0{4}-0{4}-0{4}-\d{12}$`)
+	keyShape    = shape(`^[a-z][A-Za-z]{0,40}$`)
 )
 
 // only keeps a text in one of these forms that has no name and no secret in it.
-func (n *names) only(text string, shapes ...*regexp.Regexp) string {
+func (n *names) only(text string, shapes ...pattern) string {
 	for _, shape := range shapes {
-		if len(text) <= 80 && shape.MatchString(text) && !n.tells(text) {
+		if len(text) <= 80 && shape().MatchString(text) && !n.tells(text) {
 			return text
 		}
 	}
@@ -181,7 +189,7 @@ func (n *names) text(parent, key, v string) string {
 		if parent == "sku" {
 			return n.only(v, tierShape)
 		}
-		if p := n.replace(v); ourShape.MatchString(p) {
+		if p := n.replace(v); ourShape().MatchString(p) {
 			return p
 		}
 	}
@@ -189,9 +197,9 @@ func (n *names) text(parent, key, v string) string {
 }
 
 var (
-	linkShape   = regexp.MustCompile(`(?i)(https?:/)?/[^\s"'<>)\],]+`) // or a path
+	linkShape   = shape(`(?i)(https?:/)?/[^\s"'<>)\],]+`) // or a path
 	straight    = strings.NewReplacer("‘", "'", "’", "'", "“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`)
-	quotedShape = regexp.MustCompile(`(^|[^A-Za-z0-9])('[^'\n]*'|"[^"\n]*"|\[[^\]\n]*\]|` + "`[^`\n]*`" + `)`)
+	quotedShape = shape(`(^|[^A-Za-z0-9])('[^'\n]*'|"[^"\n]*"|\[[^\]\n]*\]|` + "`[^`\n]*`" + `)`)
 )
 
 // message keeps the plain words of an error's message. What stands in quotes or brackets is a value, of which only placeholders, tiers, actions and
@@ -201,7 +209,7 @@ func (n *names) message(text string) string {
 		text = strings.ToValidUTF8(text[:maxWords], "")
 	}
 	text = straight.Replace(n.links(n.mask(text)))
-	text = quotedShape.ReplaceAllStringFunc(text, func(hit string) string {
+	text = quotedShape().ReplaceAllStringFunc(text, func(hit string) string {
 		lead := hit[:strings.IndexAny(hit, "'\"[`")]
 		inner := hit[len(lead)+1 : len(hit)-1]
 		if !n.ours(inner) {
@@ -230,7 +238,7 @@ func (n *names) message(text string) string {
 func (n *names) links(text string) string {
 	var out strings.Builder
 	told := 0
-	for _, at := range linkShape.FindAllStringIndex(text, -1) {
+	for _, at := range linkShape().FindAllStringIndex(text, -1) {
 		hit := strings.TrimRight(text[at[0]:at[1]], ".;:!?")
 		if low := strings.ToLower(hit); !strings.HasPrefix(low, "http") && !strings.HasPrefix(low, "/subscriptions/") {
 			continue
@@ -251,7 +259,7 @@ const (
 func (n *names) plain(word string) string {
 	core := strings.Trim(word, punctuation)
 	at := strings.Index(word, core)
-	shapes := []*regexp.Regexp{tierShape, actionShape, numberShape, versionShape}
+	shapes := []pattern{tierShape, actionShape, numberShape, versionShape}
 	if !strings.ContainsAny(word[:at]+word[at+len(core):], quotes) {
 		shapes = append(shapes, wordShape, momentShape)
 	}
@@ -263,21 +271,21 @@ func (n *names) plain(word string) string {
 
 // ours tells whether a text is made of placeholders and words of Resource Manager alone: one of them, or a path or URL that was made of them.
 func (n *names) ours(text string) bool {
-	if ourShape.MatchString(text) || text == Redacted {
+	if ourShape().MatchString(text) || text == Redacted {
 		return true
 	}
 	base, path := split(text)
-	if base != "" && base != n.endpoint && !ourShape.MatchString(strings.TrimPrefix(strings.TrimPrefix(base, "https://"), "http://")) || !strings.Contains(path, "/") {
+	if base != "" && base != n.endpoint && !ourShape().MatchString(strings.TrimPrefix(strings.TrimPrefix(base, "https://"), "http://")) || !strings.Contains(path, "/") {
 		return false
 	}
 	path, query, _ := strings.Cut(path, "?")
 	for s := range strings.SplitSeq(path, "/") {
-		if _, word := next[strings.ToLower(s)]; s != "" && !word && !ourShape.MatchString(padding.ReplaceAllString(s, "")) && !providerShape.MatchString(s) {
+		if _, word := next[strings.ToLower(s)]; s != "" && !word && !ourShape().MatchString(padding().ReplaceAllString(s, "")) && !providerShape().MatchString(s) {
 			return false
 		}
 	}
 	for pair := range strings.SplitSeq(query, "&") {
-		if _, value, _ := strings.Cut(pair, "="); value != "" && !ourShape.MatchString(value) && !versionShape.MatchString(value) {
+		if _, value, _ := strings.Cut(pair, "="); value != "" && !ourShape().MatchString(value) && !versionShape().MatchString(value) {
 			return false
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -131,10 +130,10 @@ var next = map[string]Kind{
 }
 
 var (
-	providerShape = regexp.MustCompile(`(?i)^Microsoft\.[A-Z]{1,40}$`)
-	regionShape   = regexp.MustCompile(`^[A-Za-z]+( [A-Za-z]+){0,3}( ?[0-9])?$`)
-	padding       = regexp.MustCompile(`(?i)(=|%3D)+$`)
-	versionShape  = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
+	providerShape = shape(`(?i)^Microsoft\.[A-Z]{1,40}$`)
+	regionShape   = shape(`^[A-Za-z]+( [A-Za-z]+){0,3}( ?[0-9])?$`)
+	padding       = shape(`(?i)(=|%3D)+$`)
+	versionShape  = shape(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 )
 
 // path keeps the words of Resource Manager, empty segments and the padding of an operation's id as they are.
@@ -164,19 +163,19 @@ func (n *names) segment(kind Kind, s string) string {
 		plain = s
 	}
 	switch {
-	case kind == provider && providerShape.MatchString(s):
+	case kind == provider && providerShape().MatchString(s):
 		return s
 	case kind == region:
 		return n.region(plain)
 	case kind == operation:
-		end := padding.FindString(s)
+		end := padding().FindString(s)
 		return n.of(kind, strings.TrimRight(plain, "=")) + end
 	}
 	return n.of(kind, plain)
 }
 
 func (n *names) region(text string) string {
-	if len(text) <= 40 && regionShape.MatchString(text) && !n.tells(text) {
+	if len(text) <= 40 && regionShape().MatchString(text) && !n.tells(text) {
 		return text
 	}
 	return n.of(region, text)
@@ -210,7 +209,7 @@ func (n *names) url(text string) string {
 		if i < 0 {
 			name = Redacted
 		}
-		if i != 0 || !versionShape.MatchString(value) {
+		if i != 0 || !versionShape().MatchString(value) {
 			value = n.of(parameter, value)
 		}
 		if has {
