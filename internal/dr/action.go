@@ -60,6 +60,7 @@ type Answer struct {
 	Point    *RecoveryPoint // Await: what the final backup left; Prepare: what is to be restored, where that was not bound before
 	Plan     *Plan          // Prepare: as it was found under the lock
 	Held     bool           // Lock, with Later: the lock is ours, something else stands in the way
+	NotAfter time.Time      // Lock, with Held: until when it may begin; zero: as was said before
 	LockETag string         // Lock, with OK
 	Adopted  string         // Lock, with Still: the operation whose running restore of the same point is followed
 	PostedAt time.Time      // with Adopted: when that was POSTed

@@ -133,6 +133,9 @@ func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action)
 		return op.end(Rejected, in.Error, now)
 	}
 	if in.Held {
+		if !in.NotAfter.IsZero() {
+			op.NotAfter = in.NotAfter
+		}
 		return op.yield(t, in, now)
 	}
 	op.Waiting = in.Reason

@@ -222,10 +222,7 @@ func (e *Engine) backupChanged(ctx context.Context, t dr.Tick) error {
 	}
 	r := Request{RequestedBy: "changes", Traceparent: trace.From(ctx), Reason: fmt.Sprintf("%d changes from %s to %s, the last %s", p.Events, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339), p.What)}
 	op := e.newBackup(dr.ChangeID(m.Name, p.FirstAt), m, dr.TriggerChange, r, now)
-	start, ok, err := e.begin(ctx, op, stagger(m.Name, dr.StartWindow(len(e.fleet().Services))), time.Time{})
-	if err != nil {
-		return err
-	}
+	start, ok := e.begin(op, stagger(m.Name, dr.StartWindow(len(e.fleet().Services))), time.Time{})
 	if !ok {
 		e.Log.WarnContext(ctx, "no backup after changes: notDuring never ends")
 	} else if op, err = e.createOnce(ctx, start.Operation, start.start); err != nil {

@@ -123,12 +123,9 @@ func (e *Engine) sync(ctx context.Context, c couple, k known, p dr.RecoveryPoint
 	now := e.Now()
 	r := Request{RequestedBy: "warm standby of " + p.Service, Traceparent: op.Traceparent}
 	made := e.newRecovery(dr.WarmID(target.Name, p), d, dr.TriggerBackup, r, now)
-	t, ok, err := e.begin(ctx, made, 0, now.Add(e.Timing.StartWithin))
-	if err != nil {
-		return err
-	}
+	t, ok := e.begin(made, 0, now.Add(e.Timing.StartWithin))
 	if !ok {
-		e.Log.WarnContext(ctx, "the standby is not kept up to date now: a hold or notDuring lasts too long", "pair", c.name())
+		e.Log.WarnContext(ctx, "the standby is not kept up to date now: notDuring lasts too long", "pair", c.name())
 		return nil
 	}
 	seen, err := e.displaced(ctx, made, c)

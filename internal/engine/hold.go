@@ -98,21 +98,37 @@ func (e *Engine) windows(op dr.Operation) []dr.Window {
 }
 
 // begin is when an operation that nobody asked for begins: offset from now, or after the windows of its plan; false when these last until the next one is
-// due. A hold only keeps it away (notNow) until it ends or is released, and leaves it more time, but not past the next one.
-func (e *Engine) begin(ctx context.Context, op dr.Operation, offset time.Duration, next time.Time) (turn, bool, error) {
-	held, err := e.held(ctx, op)
-	if err != nil && !errors.Is(err, ErrNewer) { // it waits for the newer version
-		return turn{}, false, err
-	}
+// due. Whether a hold keeps it away is asked then (notNow).
+func (e *Engine) begin(op dr.Operation, offset time.Duration, next time.Time) (turn, bool) {
 	start, ok := dr.Begin(op.CreatedAt, offset, e.windows(op), next)
 	op.NotAfter = start.Add(e.Timing.StartWithin)
-	if last := held.Until.Add(e.Timing.StartWithin); last.After(op.NotAfter) {
-		op.NotAfter = last
-		if !next.IsZero() && last.After(next) && next.After(start) {
-			op.NotAfter = next
+	return turn{op, start}, ok
+}
+
+// patience is until when an operation that a hold keeps away may begin: it gets as much time after the hold as it has without one, but no scheduled one waits
+// past the next. A standby is brought up to date by the next backup anyway: it gets no more.
+func (e *Engine) patience(op dr.Operation, held dr.Held) time.Time {
+	last := held.Until.Add(e.Timing.StartWithin)
+	if !last.After(op.NotAfter) || op.Trigger == dr.TriggerBackup {
+		return op.NotAfter
+	}
+	if next := e.nextOf(op); !next.IsZero() && last.After(next) {
+		return next
+	}
+	return last
+}
+
+// nextOf is when the schedule that has made an operation makes another one; zero: none has, or there is none any more.
+func (e *Engine) nextOf(op dr.Operation) time.Time {
+	if op.Trigger != dr.TriggerTimer {
+		return time.Time{}
+	}
+	for _, j := range e.jobs() {
+		if j.kind == op.Kind && (op.Kind == dr.KindDrill || j.name == op.Plan) {
+			return j.schedule.Next(dr.DueTick(j.schedule, op.CreatedAt))
 		}
 	}
-	return turn{op, start}, ok, nil
+	return time.Time{}
 }
 
 // holdLook is after how long a hold is looked at again: it may have been released.
@@ -129,18 +145,18 @@ func (e *Engine) notNow(ctx context.Context, op dr.Operation) (dr.Answer, error)
 		return dr.Answer{}, err
 	}
 	now := e.Now()
-	a := dr.Answer{Verdict: dr.Later, Held: true}
+	a := dr.Answer{Verdict: dr.Later, Held: true, NotAfter: op.NotAfter}
 	free := dr.Outside(e.windows(op), now)
 	switch {
 	case err != nil:
 		a.Reason, a.Retry = "whether it is held cannot be read: "+err.Error(), holdLook
 	case held.Keeps(now):
-		a.Reason, a.Retry = held.String(), min(held.Until.Sub(now), holdLook)
+		a.Reason, a.Retry, a.NotAfter = held.String(), min(held.Until.Sub(now), holdLook), e.patience(op, held)
 	case !free.Equal(now):
 		a.Reason, a.Retry = "notDuring of its plan lasts until "+free.Format(time.RFC3339), free.Sub(now)
 	default:
 		return dr.Answer{}, nil
 	}
-	a.Retry = min(a.Retry, op.NotAfter.Sub(now)+time.Second)
+	a.Retry = min(a.Retry, a.NotAfter.Sub(now)+time.Second)
 	return a, nil
 }

@@ -54,11 +54,14 @@ func (e *Engine) jobs() []job {
 func (e *Engine) backups(ctx context.Context, p Plan, r Request, tick, now time.Time) ([]turn, error) {
 	r.RequestedBy = "schedule " + p.Name
 	instances, unseen := e.serving(ctx, p)
-	turns, err := eachTurn(instances, func(in dr.Instance) (turn, bool, error) {
+	var turns []turn
+	for _, in := range instances {
 		op := e.newBackup(dr.TickID(dr.KindBackup, p.Name, in.Name, tick), member{Instance: in, plan: p}, dr.TriggerTimer, r, now)
-		return e.turn(ctx, op, e.offset(p, in.Name), p.Schedule.Next(tick))
-	})
-	return turns, errors.Join(unseen, err)
+		if t, ok := e.turn(ctx, op, e.offset(p, in.Name), p.Schedule.Next(tick)); ok {
+			turns = append(turns, t)
+		}
+	}
+	return turns, unseen
 }
 
 // serving lists the instances that a plan backs up. What could not be found out is an error beside the others.
@@ -98,31 +101,12 @@ func (e *Engine) serving(ctx context.Context, p Plan) ([]dr.Instance, error) {
 }
 
 // turn is an operation with its time, see begin; false when that is not before the next tick.
-func (e *Engine) turn(ctx context.Context, op dr.Operation, offset time.Duration, next time.Time) (turn, bool, error) {
-	t, ok, err := e.begin(ctx, op, offset, next)
-	if err != nil {
-		return t, false, fmt.Errorf("service %s: %w", op.Service, err)
-	}
+func (e *Engine) turn(ctx context.Context, op dr.Operation, offset time.Duration, next time.Time) (turn, bool) {
+	t, ok := e.begin(op, offset, next)
 	if !ok {
 		e.Log.WarnContext(ctx, "left out: notDuring lasts until the next one is due", "kind", op.Kind, "about", op.Service, "next", next)
 	}
-	return t, ok, nil
-}
-
-// eachTurn makes turns of a list, and leaves out those that are none.
-func eachTurn[T any](list []T, of func(T) (turn, bool, error)) ([]turn, error) {
-	var mu sync.Mutex
-	var turns []turn
-	err := each(list, func(one T) error {
-		t, ok, err := of(one)
-		if err == nil && ok {
-			mu.Lock()
-			defer mu.Unlock()
-			turns = append(turns, t)
-		}
-		return err
-	})
-	return turns, err
+	return t, ok
 }
 
 // drillPause is left between the drills that share an instance: each overwrites it, and users report restores of half an hour and more.
@@ -142,14 +126,22 @@ func (e *Engine) drills(ctx context.Context, r Request, tick, now time.Time) ([]
 			drilled = append(drilled, s)
 		}
 	}
-	return eachTurn(drilled, func(s Service) (turn, bool, error) {
+	var mu sync.Mutex
+	var turns []turn
+	err := each(drilled, func(s Service) error {
 		d, err := e.drillOf(ctx, s, dr.Intent{Point: dr.Latest})
 		if err != nil {
-			return turn{}, false, fmt.Errorf("service %s: %w", s.Name, err)
+			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
 		op := e.newRecovery(dr.TickID(dr.KindDrill, drills, s.Name, tick), d, dr.TriggerTimer, r, now)
-		return e.turn(ctx, op, offsets[s.Name], e.fleet().Drills.Next(tick))
+		if t, ok := e.turn(ctx, op, offsets[s.Name], e.fleet().Drills.Next(tick)); ok {
+			mu.Lock()
+			defer mu.Unlock()
+			turns = append(turns, t)
+		}
+		return nil
 	})
+	return turns, err
 }
 
 // SendTicks sends a tick message for each job of a kind whose time has come and was not carried out yet. The timer of one kind leaves the other
