@@ -61,7 +61,7 @@ func run(m *testing.M) int {
 		App: app, Instances: fleet, BackupDuration: 1500 * time.Millisecond, RestoreDuration: restoreTakes, RetryAfter: time.Second, Restarts: true, Output: lines.add,
 		Settings: map[string]string{
 			"TIMING_LEASE": "8s", "WATCHDOG_SCHEDULE": "*/5 * * * * *", "TIMING_RESTORE_WITHIN": "40s",
-			"DISCOVER_SUBSCRIPTIONS": "00000000-0000-0000-0000-000000000001", "TIMING_PROBE": "3s", "TIMING_SURVEY": "6s", // so much that nothing but what hangs goes unseen
+			"DISCOVER_SUBSCRIPTIONS": "00000000-0000-0000-0000-000000000001", "TIMING_PROBE": "5s", "TIMING_SURVEY": "10s", // so much that nothing but what hangs goes unseen
 		},
 		Log: slog.New(slog.DiscardHandler),
 	})

@@ -105,7 +105,7 @@ func ends(t *testing.T, id, outcome, code string) (operation, event) {
 	t.Helper()
 	op, e := told(t, id)
 	if got := op.Error; op.Outcome != outcome || (got == nil) != (code == "") || got != nil && got.Code != code {
-		t.Errorf("%s ended %s, %+v; wanted: %s %s", id, op.Outcome, got, outcome, code)
+		t.Errorf("%s ended %s, %+v; wanted: %s %s; seen: %s", id, op.Outcome, got, outcome, code, op.Evidence)
 	}
 	if op.Error == nil {
 		op.Error = &failure{}
