@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -37,6 +38,13 @@ func atMost(name string, ratio, goal float64, format string, args ...any) row {
 
 func atLeast(name string, ratio, goal float64, format string, args ...any) row {
 	return row{name, ratio, fmt.Sprintf("≥ %g", goal), ratio >= goal, fmt.Sprintf(format, args...), goal / ratio}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // rig is what the measurements share.

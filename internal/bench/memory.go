@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"path"
 	"runtime"
@@ -31,7 +30,7 @@ func memory(ctx context.Context, r rig) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Services: []string{"contoso-eu"}, Log: slog.New(slog.DiscardHandler),
+	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Services: []string{"contoso-eu"},
 		BackupDuration: time.Hour, RetryAfter: time.Minute, Settings: map[string]string{"WATCHDOG_SCHEDULE": "0 0 0 1 1 *", "LOG_LEVEL": "warn"}})
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -19,7 +18,7 @@ const (
 // recovery is what apim-dr adds to the time that Resource Manager takes for a restore: from the failover's call to the POST, and from the true end of
 // the restore to the event.
 func recovery(ctx context.Context, r rig) ([]row, error) {
-	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Instances: devstack.DemoFleet(), RetryAfter: time.Second, Settings: quiet, Log: slog.New(slog.DiscardHandler)})
+	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Instances: devstack.DemoFleet(), RetryAfter: time.Second, Settings: quiet})
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"apim-dr/internal/engine"
@@ -13,7 +12,7 @@ import (
 // requests is what one backup asks of the bus, of Resource Manager and of storage, as the stand-ins count it. internal/cost asserts the same counts, so that
 // they cannot creep.
 func requests(ctx context.Context, r rig) ([]row, error) {
-	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Services: names(1), Meter: true, BackupDuration: 4500 * time.Millisecond, RetryAfter: time.Second, Settings: quiet, Log: slog.New(slog.DiscardHandler)})
+	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Services: names(1), Meter: true, BackupDuration: 4500 * time.Millisecond, RetryAfter: time.Second, Settings: quiet})
 	if err != nil {
 		return nil, err
 	}
