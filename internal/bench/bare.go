@@ -18,87 +18,80 @@ import (
 
 // bare is the yardstick's client, with a bus of its own beside the app's, and a container in the same Azurite.
 type bare struct {
-	yardstick.Exchange
-	bus *servicebus.Server
-	n   int
+	bus   *servicebus.Server
+	lanes []yardstick.Exchange // each with a queue of its own, so that it receives its own messages
+	n     int                  // backups so far
 }
-
-// The exchanges of a backup with one poll, as internal/cost counts them.
-const (
-	hops   = 2 // a message to operations, one to polls
-	writes = 10 + 2 + 3
-	gets   = 8 + 1
-)
 
 func newBare(ctx context.Context, stack *devstack.Stack) (*bare, error) {
 	queue := servicebus.Queue{LockDuration: time.Minute, MaxDeliveryCount: 10, DuplicateWindow: 10 * time.Minute}
 	c := servicebus.Config{KeyName: "local", Key: "YmVuY2g="}
-	for i := range atOnce { // each its own, so that each receives its own messages
-		queue.Name = fmt.Sprint("hops", i)
+	for i := range atOnce {
+		queue.Name = lane(i)
 		c.Queues = append(c.Queues, queue)
 	}
-	c.Topics = []servicebus.Topic{{Name: "results", DuplicateWindow: 10 * time.Minute, Subscriptions: []servicebus.Subscription{{Queue: servicebus.Queue{Name: "bench", LockDuration: time.Minute, MaxDeliveryCount: 10}}}}}
-	b := &bare{}
-	var err error
-	if b.bus, err = servicebus.New(c); err != nil {
+	queue.Name, queue.DuplicateWindow = "bench", 0
+	c.Topics = []servicebus.Topic{{Name: "results", DuplicateWindow: 10 * time.Minute, Subscriptions: []servicebus.Subscription{{Queue: queue}}}}
+	bus, err := servicebus.New(c)
+	if err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	go func() { _ = b.bus.Serve(l) }()
-	client, err := azservicebus.NewClientFromConnectionString(b.bus.ConnectionString(l.Addr().String()), nil)
-	if err != nil {
+	go func() { _ = bus.Serve(l) }()
+	b := &bare{bus: bus}
+	if err := b.open(ctx, stack, l.Addr().String()); err != nil {
+		b.close()
 		return nil, err
 	}
-	if _, err := stack.State.CreateContainer(ctx, "bench", nil); err != nil {
-		return nil, err
-	}
-	b.Exchange = yardstick.Exchange{Client: client, Topic: "results", Blobs: stack.State, Container: "bench", Hops: hops, Writes: writes, Reads: gets, Body: []byte(strings.Repeat("x", 1500))}
 	return b, nil
+}
+
+func lane(i int) string { return fmt.Sprint("hops", i) }
+
+func (b *bare) open(ctx context.Context, stack *devstack.Stack, addr string) error {
+	client, err := azservicebus.NewClientFromConnectionString(b.bus.ConnectionString(addr), nil)
+	if err != nil {
+		return err
+	}
+	const container = "bench"
+	if _, err := stack.State.CreateContainer(ctx, container, nil); err != nil {
+		return err
+	}
+	topic, err := client.NewSender("results", nil)
+	if err != nil {
+		return err
+	}
+	for i := range atOnce {
+		x := yardstick.Exchange{Topic: topic, Blobs: stack.State.ServiceClient().NewContainerClient(container), Body: []byte(strings.Repeat("x", 1500))}
+		if x.Queue, err = client.NewSender(lane(i), nil); err != nil {
+			return err
+		}
+		if x.Receiver, err = client.NewReceiverForQueue(lane(i), nil); err != nil {
+			return err
+		}
+		b.lanes = append(b.lanes, x)
+	}
+	return nil
 }
 
 func (b *bare) close() { _ = b.bus.Close() }
 
-// run does the exchanges of n backups, so many at a time.
-func (b *bare) run(ctx context.Context, n, parallel int) (time.Duration, error) {
-	topic, err := b.Client.NewSender(b.Topic, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer topic.Close(ctx)
-	work := make(chan string, n)
-	for range n {
-		b.n++
-		work <- fmt.Sprint("backup-", b.n)
-	}
-	close(work)
+// run does the exchanges of n backups, as many at a time as there are lanes.
+func (b *bare) run(ctx context.Context, n int) (time.Duration, error) {
 	var wg sync.WaitGroup
-	errs := make([]error, parallel)
+	errs := make([]error, len(b.lanes))
 	began := time.Now()
-	for i := range parallel {
-		wg.Go(func() { errs[i] = b.worker(ctx, fmt.Sprint("hops", i), topic, work) })
+	for i, x := range b.lanes {
+		wg.Go(func() {
+			for k := i; k < n && errs[i] == nil; k += len(b.lanes) {
+				errs[i] = x.Run(ctx, fmt.Sprint("backup-", b.n+k), yardstick.Backup)
+			}
+		})
 	}
 	wg.Wait()
+	b.n += n
 	return time.Since(began), errors.Join(errs...)
-}
-
-func (b *bare) worker(ctx context.Context, queue string, topic *azservicebus.Sender, work <-chan string) error {
-	sender, err := b.Client.NewSender(queue, nil)
-	if err != nil {
-		return err
-	}
-	defer sender.Close(ctx)
-	receiver, err := b.Client.NewReceiverForQueue(queue, nil)
-	if err != nil {
-		return err
-	}
-	defer receiver.Close(ctx)
-	for name := range work {
-		if err := b.Run(ctx, receiver, sender, topic, name); err != nil {
-			return err
-		}
-	}
-	return nil
 }

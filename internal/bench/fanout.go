@@ -47,16 +47,16 @@ func fanOut(ctx context.Context, r rig) ([]row, error) {
 		bodies = append(bodies, s.Body)
 	}
 	began = time.Now()
-	if err := yardstick.FanOut(ctx, bare.Client, "hops0", bodies, time.Now().Add(time.Hour)); err != nil {
+	if err := yardstick.FanOut(ctx, bare.lanes[0].Queue, bodies, time.Now().Add(time.Hour)); err != nil {
 		return nil, err
 	}
 	theirs := time.Since(began)
-	if n := len(bare.bus.Sent("hops0")); n != fleetSize {
+	if n := len(bare.bus.Sent(lane(0))); n != fleetSize {
 		return nil, fmt.Errorf("the loop has sent %d messages", n)
 	}
 	for i, body := range bodies { // what makes a killed fan-out harmless: a record and a marker before each message
 		for _, kind := range []string{"record", "marker"} {
-			if _, err := stack.State.UploadBuffer(ctx, bare.Container, fmt.Sprint(kind, "/", i), body, nil); err != nil {
+			if _, err := bare.lanes[0].Blobs.NewBlockBlobClient(fmt.Sprint(kind, "/", i)).UploadBuffer(ctx, body, nil); err != nil {
 				return nil, err
 			}
 		}

@@ -10,7 +10,7 @@ import (
 const (
 	backups = 240 // each of an instance of its own
 	atOnce  = 16
-	singles = 12 // one after the other
+	singles = 15 // one after the other
 )
 
 // through is a backup from its HTTP call to its event, through the real handler, the bus stand-in and Azurite: one at a time, and many at once.
@@ -26,10 +26,10 @@ func through(ctx context.Context, r rig) ([]row, error) {
 		return nil, err
 	}
 	defer bare.close()
-	if err := backUp(ctx, stack, names(backups)[:1]); err != nil { // the connections of both
+	if err := backUp(ctx, stack, names(backups)[:atOnce]); err != nil { // the connections of both
 		return nil, err
 	}
-	if _, err := bare.run(ctx, 1, 1); err != nil {
+	if _, err := bare.run(ctx, atOnce); err != nil {
 		return nil, err
 	}
 	var ours, theirs []time.Duration
@@ -39,7 +39,7 @@ func through(ctx context.Context, r rig) ([]row, error) {
 			return nil, err
 		}
 		ours = append(ours, time.Since(began)-time.Second)
-		took, err := bare.run(ctx, 1, 1)
+		took, err := bare.run(ctx, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +50,7 @@ func through(ctx context.Context, r rig) ([]row, error) {
 		return nil, err
 	}
 	many := time.Since(began) - time.Second
-	bareMany, err := bare.run(ctx, backups, atOnce)
+	bareMany, err := bare.run(ctx, backups)
 	if err != nil {
 		return nil, err
 	}
