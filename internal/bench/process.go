@@ -18,6 +18,7 @@ import (
 type process struct {
 	path, dir string
 	environ   []string
+	answers   int // the status of its first answer: what answers another one has not started as it should
 }
 
 // first starts the process, waits for its first answer, and tells what it holds in memory half a second later, in KiB.
@@ -44,6 +45,9 @@ func (p process) first(ctx context.Context) (took time.Duration, rss int, err er
 		}
 		took = time.Since(began)
 		resp.Body.Close()
+		if resp.StatusCode != p.answers {
+			return 0, 0, fmt.Errorf("%s answers %s, want %d", p.path, resp.Status, p.answers)
+		}
 		time.Sleep(500 * time.Millisecond)
 		rss, err = resident(cmd.Process.Pid)
 		return took, rss, err

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,16 +20,17 @@ const starts = 40
 // start is the time from the start of the process to the first answer, and what the process holds when it is idle.
 func start(ctx context.Context, r rig) ([]row, error) {
 	smallest := filepath.Join(r.dir, "smallest")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", smallest, "./internal/bench/yardstick/server")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", smallest, "apim-dr/internal/bench/yardstick/server")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
+		return nil, fmt.Errorf("go build of the smallest program: %w: %s", err, out)
 	}
 	calls, settings, err := unreachable()
 	if err != nil {
 		return nil, err
 	}
-	product := process{path: filepath.Join(r.app, "apim-dr"), dir: r.app, environ: settings}
+	product := process{path: filepath.Join(r.app, "apim-dr"), dir: r.app, environ: settings, answers: http.StatusBadRequest}
+	bare := process{path: smallest, answers: http.StatusOK}
 	var ours, theirs []time.Duration
 	var rss, least int
 	for range starts { // by turns, so that whatever else the machine does falls on both
@@ -37,17 +39,16 @@ func start(ctx context.Context, r rig) ([]row, error) {
 			return nil, err
 		}
 		ours, rss = append(ours, took), max(rss, held)
-		if took, held, err = (process{path: smallest}).first(ctx); err != nil {
+		if took, held, err = bare.first(ctx); err != nil {
 			return nil, err
 		}
 		theirs, least = append(theirs, took), max(least, held)
 	}
-	rows := []row{
+	return []row{
 		atMost("start of the process to the first answer", float64(median(ours))/float64(median(theirs)), 1.3, "%.1f ms beside %.1f ms of the smallest net/http program", ms(median(ours)), ms(median(theirs))),
 		atMost("memory at rest (RSS)", float64(rss)/(16<<10), 1, "%.1f MiB of the 16 MiB that it may have; the smallest program %.1f MiB", float64(rss)/1024, float64(least)/1024),
 		atMost("connections made before the first invocation", float64(calls.Load()), 0, "%d in %d starts", calls.Load(), starts),
-	}
-	return rows, nil
+	}, nil
 }
 
 // unreachable are settings with which the app starts, and which lead to a listener that counts who connects.
