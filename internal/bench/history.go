@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"apim-dr/internal/dr"
@@ -19,17 +18,17 @@ const (
 // history is what ended operations cost those in flight: a pass of the watchdog and a poll, with few and with many of them in storage. The storage is in
 // memory and lists, as Azure does, what a prefix names and nothing else; a million blobs in Azurite would measure Azurite.
 func history(ctx context.Context, _ rig) ([]row, error) {
-	arm, url, err := instant()
+	arm, err := newInstant()
 	if err != nil {
 		return nil, err
 	}
 	defer arm.Close()
 	var sides [2]*local
 	for i, n := range []int{little, much} {
-		if sides[i], err = newLocal(ctx, url, 64); err != nil {
+		if sides[i], err = newLocal(ctx, arm.url, 64); err != nil {
 			return nil, err
 		}
-		if err := ended(ctx, sides[i].blobs, n); err != nil {
+		if err := sides[i].end(ctx, n); err != nil {
 			return nil, err
 		}
 	}
@@ -45,9 +44,9 @@ func history(ctx context.Context, _ rig) ([]row, error) {
 			}
 			watch[i] = append(watch[i], time.Since(began))
 			for k := range 32 {
-				w, _ := side.bus.wakes.Load(side.ids[(n*32+k)%len(side.ids)])
+				w := side.wake(side.ids[(n*32+k)%len(side.ids)])
 				began = time.Now()
-				if err := side.engine.Knock(ctx, w.(dr.Wake)); err != nil {
+				if err := side.engine.Knock(ctx, w); err != nil {
 					return nil, err
 				}
 				poll[i] = append(poll[i], time.Since(began))
@@ -61,17 +60,34 @@ func history(ctx context.Context, _ rig) ([]row, error) {
 	return []row{times("pass of the watchdog, a million ended operations", watch), times("poll, a million ended operations", poll)}, nil
 }
 
-// ended puts records of ended operations into storage, of the days before today, as the store lays them out.
-func ended(ctx context.Context, blobs store.Blobs, n int) error {
+// end puts records of so many ended operations into storage, of the days before today, beside those in flight and under names like theirs.
+func (l *local) end(ctx context.Context, n int) error {
+	layout, err := l.layout(ctx)
+	if err != nil {
+		return err
+	}
 	body := []byte(`{"v":1}`) // nobody reads them: that is the claim
-	today := time.Now().UTC()
+	now := time.Now()
 	for i := range n {
-		day := today.AddDate(0, 0, -1-i%1000).Format("20060102")
-		sum := sha256.Sum256(fmt.Append(nil, i))
-		id := day + "-backup-" + hex.EncodeToString(sum[:10])
-		if _, err := blobs.Create(ctx, "operations/"+day+"/"+id, store.Content{Body: body}); err != nil {
+		id := dr.NewID(dr.KindBackup, now.AddDate(0, 0, -1-i%1000), fmt.Sprint("ended ", i))
+		if _, err := l.blobs.Create(ctx, strings.NewReplacer("{id}", id, "{day}", dr.Day(id)).Replace(layout), store.Content{Body: body}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// layout is how the store names the record of an operation, with {id} and {day}.
+func (l *local) layout(ctx context.Context) (string, error) {
+	items, _, err := l.blobs.List(ctx, "operations/", "", len(l.ids))
+	if err != nil {
+		return "", err
+	}
+	id := l.ids[0]
+	for _, item := range items {
+		if strings.Contains(item.Name, id) {
+			return strings.NewReplacer(id, "{id}", dr.Day(id), "{day}").Replace(item.Name), nil
+		}
+	}
+	return "", fmt.Errorf("the record of %s is not among the %d below operations/: the layout of the store has changed", id, len(items))
 }

@@ -30,19 +30,26 @@ import (
 )
 
 // instant is a Resource Manager that answers at once: what was begun is still at work.
-func instant() (*http.Server, string, error) {
+type instant struct {
+	http.Server
+	url   string
+	asked atomic.Int64 // so often
+}
+
+func newInstant() (*instant, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	url := "http://" + l.Addr().String()
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Location", url+r.URL.String())
+	s := &instant{url: "http://" + l.Addr().String()}
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.asked.Add(1)
+		w.Header().Set("Location", s.url+r.URL.String())
 		w.Header().Set("Retry-After", "60")
 		w.WriteHeader(http.StatusAccepted)
-	})}
+	})
 	go func() { _ = s.Serve(l) }()
-	return s, url, nil
+	return s, nil
 }
 
 // forever is a token.
@@ -53,18 +60,14 @@ func (forever) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Acc
 }
 
 // takes is a Service Bus that accepts everything at once, and keeps the newest wake of each operation.
-type takes struct {
-	sent  atomic.Int64
-	wakes sync.Map // dr.Wake by operation
-}
+type takes struct{ wakes sync.Map } // dr.Wake by operation
 
 func (t *takes) Wake(_ context.Context, w dr.Wake, _ engine.Queue, _ time.Time) error {
-	t.sent.Add(1)
 	t.wakes.Store(w.ID, w)
 	return nil
 }
-func (t *takes) Tick(context.Context, dr.Tick, time.Time) error { t.sent.Add(1); return nil }
-func (t *takes) Publish(context.Context, dr.Event) error        { t.sent.Add(1); return nil }
+func (*takes) Tick(context.Context, dr.Tick, time.Time) error { return nil }
+func (*takes) Publish(context.Context, dr.Event) error        { return nil }
 
 // local is the product's own handlers, engine, records and ARM client; around them an instant Resource Manager, an instant bus, and storage in memory.
 type local struct {
@@ -143,10 +146,15 @@ func (l *local) begin(ctx context.Context, records *store.Store, s engine.Servic
 	return records.Mark(ctx, w)
 }
 
+// wake is the newest message of an operation.
+func (l *local) wake(id string) dr.Wake {
+	w, _ := l.bus.wakes.Load(id)
+	return w.(dr.Wake)
+}
+
 // invocation is what the Functions host POSTs for the newest message of an operation.
 func (l *local) invocation(id string) ([]byte, error) {
-	w, _ := l.bus.wakes.Load(id)
-	wake := w.(dr.Wake)
+	wake := l.wake(id)
 	body, err := bus.Encode(bus.Message{Wake: &wake})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -39,11 +41,17 @@ func atLeast(name string, ratio, goal float64, format string, args ...any) row {
 	return row{name, ratio, fmt.Sprintf("≥ %g", goal), ratio >= goal, fmt.Sprintf(format, args...), goal / ratio}
 }
 
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
 // rig is what the measurements share.
 type rig struct {
 	app string // the staged folder
 	dir string // for what is built and written on the way
-	log io.Writer
 }
 
 // measurements in the order of the table.
@@ -81,6 +89,9 @@ func run(ctx context.Context, app, out, only string, doc bool) error {
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
+	if doc && only != "" {
+		return errors.New("-doc replaces the whole table: run it without -only")
+	}
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -96,11 +107,14 @@ func run(ctx context.Context, app, out, only string, doc bool) error {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%5.0fs  %s\n", time.Since(began).Seconds(), m.name)
-		more, err := m.do(ctx, rig{app: app, dir: dir, log: os.Stderr})
+		more, err := m.do(ctx, rig{app: app, dir: dir})
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		rows = append(rows, more...)
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("-only %s: no measurement has such a name", only)
 	}
 	if err := table(os.Stdout, rows); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"path"
 	"runtime"
@@ -31,8 +30,7 @@ func memory(ctx context.Context, r rig) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Services: []string{"contoso-eu"}, Log: slog.New(slog.DiscardHandler),
-		BackupDuration: time.Hour, RetryAfter: time.Minute, Settings: map[string]string{"WATCHDOG_SCHEDULE": "0 0 0 1 1 *", "LOG_LEVEL": "warn"}})
+	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Services: names(1), BackupDuration: time.Hour, RetryAfter: time.Minute, Settings: quiet})
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +62,7 @@ func memory(ctx context.Context, r rig) ([]row, error) {
 // waiting is what a goroutine that waits in PollUntilDone holds, in KiB.
 func waiting(ctx context.Context, n int) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	held := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -72,19 +71,23 @@ func waiting(ctx context.Context, n int) (float64, error) {
 	}
 	before := held()
 	var wg sync.WaitGroup
-	began := make(chan struct{}, n)
-	client := &http.Client{Transport: still{began}}
+	asked, ended := make(chan struct{}, n), make(chan error, n)
+	client := &http.Client{Transport: still{asked}}
 	for range n {
 		wg.Go(func() {
 			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://management.azure.com/x/backup", http.NoBody)
-			if err != nil {
-				panic(err) // constant
+			if err == nil {
+				err = yardstick.Wait(ctx, client, accepted(req, time.Second))
 			}
-			_ = yardstick.Wait(ctx, client, accepted(req)) // ends with the context
+			ended <- err
 		})
 	}
 	for range n {
-		<-began
+		select {
+		case <-asked:
+		case err := <-ended:
+			return 0, fmt.Errorf("PollUntilDone does not wait: %w", err)
+		}
 	}
 	time.Sleep(time.Second) // until the last one sleeps
 	after := held()
@@ -101,11 +104,11 @@ func (s still) RoundTrip(r *http.Request) (*http.Response, error) {
 	case s.asked <- struct{}{}:
 	default:
 	}
-	return accepted(r), nil
+	return accepted(r, time.Minute), nil
 }
 
-func accepted(r *http.Request) *http.Response {
-	h := http.Header{"Location": {"https://management.azure.com/x/operationresults/1"}, "Retry-After": {"60"}}
+func accepted(r *http.Request, retryAfter time.Duration) *http.Response {
+	h := http.Header{"Location": {"https://management.azure.com/x/operationresults/1"}, "Retry-After": {fmt.Sprint(retryAfter.Seconds())}}
 	return &http.Response{StatusCode: http.StatusAccepted, Header: h, Request: r, Body: io.NopCloser(strings.NewReader(""))}
 }
 
@@ -117,7 +120,7 @@ func pollAll(ctx context.Context, stack *devstack.Stack, real dr.Operation, n in
 		return err
 	}
 	defer sender.Close(ctx)
-	done := len(stack.Bus.Sent(string(engine.Polls))) + 2*n // each message, and its successor
+	done := sends(stack, string(engine.Polls)) + 2*n // each message, and its successor
 	work := make(chan string)
 	var wg sync.WaitGroup
 	errs := make(chan error, 16)
@@ -142,14 +145,7 @@ func pollAll(ctx context.Context, stack *devstack.Stack, real dr.Operation, n in
 			return err
 		}
 	}
-	for len(stack.Bus.Sent(string(engine.Polls))) < done {
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
+	return sent(ctx, stack, string(engine.Polls), done)
 }
 
 // begin puts an operation like a real one in flight, and has it polled.
@@ -172,7 +168,7 @@ func begin(ctx context.Context, records *store.Store, sender *azservicebus.Sende
 
 // running has a real backup that Resource Manager is at work on.
 func running(ctx context.Context, stack *devstack.Stack) (dr.Operation, error) {
-	resp, err := stack.Post(ctx, "/api/backups", `{"service":"contoso-eu"}`, nil)
+	resp, err := stack.Post(ctx, "/api/backups", `{"service":"`+names(1)[0]+`"}`, nil)
 	if err != nil {
 		return dr.Operation{}, err
 	}

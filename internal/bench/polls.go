@@ -23,25 +23,31 @@ const (
 
 // polls is how many invocations of PollOperation are answered in a second, each with one GET to a Resource Manager that answers at once.
 func polls(ctx context.Context, _ rig) ([]row, error) {
-	arm, url, err := instant()
+	arm, err := newInstant()
 	if err != nil {
 		return nil, err
 	}
 	defer arm.Close()
-	product, err := newLocal(ctx, url, 64)
+	product, err := newLocal(ctx, arm.url, 64)
 	if err != nil {
 		return nil, err
 	}
-	bare := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pollers}}
-	sides := []http.Handler{product.handler, yardstick.Poll(bare)}
+	sides := []http.Handler{product.handler, yardstick.Poll(&http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pollers}})}
 	var took [2][]time.Duration
-	for range rounds {
-		for i, h := range sides {
-			all, err := load(ctx, h, product)
+	for n := range 1 + rounds {
+		for k := range sides {
+			i := (n + k) % len(sides) // each begins every other round
+			asked := arm.asked.Load()
+			all, err := load(ctx, sides[i], product)
 			if err != nil {
 				return nil, err
 			}
-			took[i] = append(took[i], all...)
+			if gets := arm.asked.Load() - asked; gets != int64(len(all)) {
+				return nil, fmt.Errorf("%d polls made %d requests to Resource Manager: each has to make one", len(all), gets)
+			}
+			if n > 0 { // the first is for warming up
+				took[i] = append(took[i], all...)
+			}
 		}
 	}
 	ours, theirs := took[0], took[1]

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,29 +10,28 @@ import (
 	"apim-dr/internal/standin/devstack"
 )
 
-const (
-	failovers    = 4
-	restoreTakes = 4500 * time.Millisecond
-	pollEvery    = 2 * time.Second
-)
+const pollEvery = 2 * time.Second
+
+// restores are how long Resource Manager takes for them: they end all over the time between two polls.
+var restores = []time.Duration{4300 * time.Millisecond, 5500 * time.Millisecond, 4700 * time.Millisecond, 5900 * time.Millisecond, 5100 * time.Millisecond}
 
 // recovery is what apim-dr adds to the time that Resource Manager takes for a restore: from the failover's call to the POST, and from the true end of
 // the restore to the event.
 func recovery(ctx context.Context, r rig) ([]row, error) {
-	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Instances: devstack.DemoFleet(), RetryAfter: time.Second, Settings: quiet, Log: slog.New(slog.DiscardHandler)})
+	stack, err := devstack.Start(ctx, devstack.Options{App: r.app, Instances: devstack.DemoFleet(), RetryAfter: time.Second, Settings: quiet})
 	if err != nil {
 		return nil, err
 	}
 	defer stack.Close()
 	var added, own []time.Duration
 	active, standby := "contoso-eu", "contoso-us"
-	for range failovers {
+	for _, takes := range restores {
 		stack.ARM.Change(func(c *arm.Config) { c.RetryAfter = time.Second })
 		if err := backUp(ctx, stack, []string{active}); err != nil {
 			return nil, err
 		}
-		stack.ARM.Change(func(c *arm.Config) { c.RestoreDuration, c.RetryAfter = restoreTakes, pollEvery })
-		events, began := len(stack.Bus.Sent("results")), time.Now()
+		stack.ARM.Change(func(c *arm.Config) { c.RestoreDuration, c.RetryAfter = takes, pollEvery })
+		events, began := sends(stack, "results"), time.Now()
 		if err := ask(ctx, stack, "/api/failovers", `{"primary":"`+active+`","target":"`+standby+`","confirm":"`+standby+`"}`); err != nil {
 			return nil, err
 		}
@@ -44,12 +43,14 @@ func recovery(ctx context.Context, r rig) ([]row, error) {
 		restore := ops[len(ops)-1]
 		looked := lastPoll(stack.ARM.Requests(), restore)
 		call := restore.Started.Sub(began)
-		added = append(added, call+told.Sub(restore.Started.Add(restoreTakes)))
+		added = append(added, call+told.Sub(restore.Started.Add(takes)))
 		own = append(own, call+told.Sub(looked))
 		active, standby = standby, active
 	}
+	worst := slices.Max(added).Seconds()
 	return []row{
-		atMost("recovery time added, of a poll interval and a second", median(added).Seconds()/(pollEvery+time.Second).Seconds(), 1, "%.2f s beside the %.1f s of ARM, which asks to be polled every %.0f s", median(added).Seconds(), restoreTakes.Seconds(), pollEvery.Seconds()),
+		atMost("recovery time added, of a poll interval and a second", worst/(pollEvery+time.Second).Seconds(), 1, "%.2f s at worst, of %d, beside the %.1f to %.1f s of ARM, which asks to be polled every %.0f s",
+			worst, len(added), slices.Min(restores).Seconds(), slices.Max(restores).Seconds(), pollEvery.Seconds()),
 		atMost("recovery time added beside the polls, of a second", median(own).Seconds(), 1, "%.3f s", median(own).Seconds()),
 	}, nil
 }

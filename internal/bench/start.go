@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,16 +20,17 @@ const starts = 40
 // start is the time from the start of the process to the first answer, and what the process holds when it is idle.
 func start(ctx context.Context, r rig) ([]row, error) {
 	smallest := filepath.Join(r.dir, "smallest")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", smallest, "./internal/bench/yardstick/server")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", smallest, "apim-dr/internal/bench/yardstick/server")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
+		return nil, fmt.Errorf("go build of the smallest program: %w: %s", err, out)
 	}
 	calls, settings, err := unreachable()
 	if err != nil {
 		return nil, err
 	}
-	product := process{path: filepath.Join(r.app, "apim-dr"), dir: r.app, environ: settings}
+	product := process{path: filepath.Join(r.app, "apim-dr"), dir: r.app, environ: settings, answers: http.StatusBadRequest}
+	bare := process{path: smallest, answers: http.StatusOK}
 	var ours, theirs []time.Duration
 	var rss, least int
 	for range starts { // by turns, so that whatever else the machine does falls on both
@@ -43,24 +39,16 @@ func start(ctx context.Context, r rig) ([]row, error) {
 			return nil, err
 		}
 		ours, rss = append(ours, took), max(rss, held)
-		if took, held, err = (process{path: smallest}).first(ctx); err != nil {
+		if took, held, err = bare.first(ctx); err != nil {
 			return nil, err
 		}
 		theirs, least = append(theirs, took), max(least, held)
 	}
-	rows := []row{
+	return []row{
 		atMost("start of the process to the first answer", float64(median(ours))/float64(median(theirs)), 1.3, "%.1f ms beside %.1f ms of the smallest net/http program", ms(median(ours)), ms(median(theirs))),
 		atMost("memory at rest (RSS)", float64(rss)/(16<<10), 1, "%.1f MiB of the 16 MiB that it may have; the smallest program %.1f MiB", float64(rss)/1024, float64(least)/1024),
 		atMost("connections made before the first invocation", float64(calls.Load()), 0, "%d in %d starts", calls.Load(), starts),
-	}
-	return rows, nil
-}
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func median(all []time.Duration) time.Duration {
-	slices.Sort(all)
-	return all[len(all)/2]
+	}, nil
 }
 
 // unreachable are settings with which the app starts, and which lead to a listener that counts who connects.
@@ -90,65 +78,4 @@ func unreachable() (*atomic.Int64, []string, error) {
 		"BLOB_ENDPOINT=http://" + at + "/{account}", "ARM_ENDPOINT=http://" + at, "ARM_AUDIENCE=https://management.core.windows.net/",
 		"CREDENTIAL=managedIdentity", "IDENTITY_ENDPOINT=http://" + at + "/msi/token", "IDENTITY_HEADER=none", "STAMP_REGION=northeurope",
 	}, nil
-}
-
-// process is a program that serves on FUNCTIONS_CUSTOMHANDLER_PORT.
-type process struct {
-	path, dir string
-	environ   []string
-}
-
-// first starts the process, waits for its first answer, and tells what it holds in memory half a second later, in KiB.
-func (p process) first(ctx context.Context) (took time.Duration, rss int, err error) {
-	port, err := freePort()
-	if err != nil {
-		return 0, 0, err
-	}
-	cmd := exec.CommandContext(ctx, p.path)
-	cmd.Dir, cmd.Env = p.dir, append(p.environ, "FUNCTIONS_CUSTOMHANDLER_PORT="+strconv.Itoa(port), "PATH="+os.Getenv("PATH"))
-	transport := &http.Transport{DisableKeepAlives: true}
-	client := &http.Client{Transport: transport, Timeout: time.Second}
-	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		return 0, 0, err
-	}
-	defer func() { err = errors.Join(err, cmd.Process.Kill()); _ = cmd.Wait() }()
-	for time.Since(began) < 10*time.Second {
-		// The body is refused before anything is asked, so that the answer is the process's own.
-		resp, err := client.Post(fmt.Sprintf("http://127.0.0.1:%d/api/backups", port), "application/json", strings.NewReader("["))
-		if err != nil {
-			time.Sleep(200 * time.Microsecond)
-			continue
-		}
-		took = time.Since(began)
-		resp.Body.Close()
-		time.Sleep(500 * time.Millisecond)
-		rss, err = resident(cmd.Process.Pid)
-		return took, rss, err
-	}
-	return 0, 0, fmt.Errorf("%s has not answered within 10 s", p.path)
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-// resident is the memory that a process holds, in KiB (Linux).
-func resident(pid int) (int, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
-			return strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(text, "kB")))
-		}
-	}
-	return 0, errors.New("no VmRSS in /proc")
 }

@@ -3,6 +3,7 @@ package cost
 import (
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 	"github.com/google/go-cmp/cmp"
 
+	"apim-dr/internal/bench/yardstick"
 	"apim-dr/internal/bus"
 	"apim-dr/internal/dr"
 	"apim-dr/internal/standin/arm"
@@ -96,7 +98,30 @@ func TestTheCountsAreTheFormulas(t *testing.T) {
 				m.fire("Watchdog")
 			}
 			m.holds("an hour at rest", times(passesPerHour, each))
+			if name == "one service" {
+				before := m.polls()
+				m.backUp("a")
+				m.holds("a backup that was asked for", plus(perCall, times(m.polls()-before, perPoll)))
+			}
 		})
+	}
+}
+
+// What make bench lets a bare client ask of storage is what the app asks for a backup, but for the marker, which goes after the event.
+func TestTheYardstickOfABackupAsksWhatTheAppDoes(t *testing.T) {
+	got := counts{"delete": 1}
+	for _, stage := range yardstick.Backup {
+		for _, r := range stage {
+			got[map[yardstick.Request]string{yardstick.Put: "write", yardstick.Get: "read", yardstick.Look: "other", yardstick.Delete: "delete"}[r]]++
+		}
+	}
+	want := counts{}
+	for _, kind := range []string{"write", "read", "other", "delete"} {
+		want[kind] = perCall.sum("state "+kind) + perCall.sum("backups "+kind)
+	}
+	want["read"] += perPoll.sum("state read") // its lease is not moved so soon
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-app +yardstick):\n%s", diff)
 	}
 }
 
@@ -141,6 +166,18 @@ func (m *metered) fire(timer string) {
 	m.t.Helper()
 	if err := m.Host.Invoke(m.t.Context(), timer); err != nil {
 		m.t.Fatal(err)
+	}
+}
+
+func (m *metered) backUp(service string) {
+	m.t.Helper()
+	resp, err := m.Post(m.t.Context(), "/api/backups", `{"service":"`+service+`"}`, nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		m.t.Fatal(resp.Status)
 	}
 }
 

@@ -44,7 +44,7 @@ func Poll(client *http.Client) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"Outputs": nil, "Logs": []string{}, "ReturnValue": nil})
+		_ = json.NewEncoder(w).Encode(map[string]any{"Outputs": map[string]any{}, "Logs": []string{}, "ReturnValue": nil})
 	})
 }
 
