@@ -464,6 +464,8 @@ func (w *world) deliver(m message) {
 // survive runs an invocation and brings a killed process back.
 func (w *world) survive(f func() error) error {
 	err := f()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.dead {
 		w.dead, err = false, errKilled
 	}
