@@ -284,32 +284,52 @@ func (e *Engine) meanwhile(ctx context.Context, op dr.Operation) string {
 	return fmt.Sprintf("%d changes of %s were reported while it was restored; most are the restore itself, others are lost or mixed with it", p.Meanwhile, op.Service)
 }
 
-// settleChanges notes in the recovery points of an operation, and in the legs that it returns, what was reported while they were made, and forgets what was
-// counted during a restore. What was reported may be followed up and forgotten when this is repeated: then the recovery points tell.
+// settleChanges marks the recovery points of an operation that changes were reported of while they were made, and forgets what was counted during a restore.
 func (e *Engine) settleChanges(ctx context.Context, op dr.Operation) (dr.Operation, error) {
 	p, err := e.Store.Pending(ctx, op.Service)
 	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
 		return op, err
 	}
-	op.Legs = slices.Clone(op.Legs)
-	for _, point := range dr.Points(op) {
-		leg := &op.Legs[point.Leg]
-		if p.Within(point.CreatedAt, point.EndedAt) {
-			leg.Changed = true
-			err = e.Store.MarkChanged(ctx, point.Service, point.ID)
-		} else if !leg.Changed {
-			var kept dr.RecoveryPoint
-			kept, err = e.Store.Point(ctx, point.Service, point.ID)
-			leg.Changed = err == nil && kept.Changed
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+	if p.Restoring == op.ID {
+		if err := e.forgetRestore(ctx, op.Service, op.ID); err != nil {
 			return op, err
 		}
 	}
-	if p.Restoring != op.ID {
+	points := dr.Points(op)
+	if len(points) == 0 {
 		return op, nil
 	}
-	return op, e.forgetRestore(ctx, op.Service, op.ID)
+	changed := slices.DeleteFunc(points, func(point dr.RecoveryPoint) bool { return !p.Within(point.CreatedAt, point.EndedAt) })
+	for _, point := range changed {
+		if err := e.Store.MarkChanged(ctx, point.Service, point.ID); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+			return op, err
+		}
+	}
+	return e.recordChanged(ctx, op, changed)
+}
+
+// recordChanged writes into the record which recovery points were marked, as long as the operation has the lock. After that its event may have been sent,
+// which has to say the same when it is sent again, whatever is reported late or was followed up and forgotten since.
+func (e *Engine) recordChanged(ctx context.Context, op dr.Operation, changed []dr.RecoveryPoint) (dr.Operation, error) {
+	holder, err := e.Store.Holder(ctx, op.Service)
+	if err != nil && !illegible(err) {
+		return op, err
+	}
+	op, etag, err := e.Store.Operation(ctx, op.ID) // another invocation may have been here
+	if err != nil || holder != op.ID {
+		return op, err
+	}
+	news := false
+	for _, point := range changed {
+		leg := &op.Legs[point.Leg]
+		news = news || !leg.Changed
+		leg.Changed = true
+	}
+	if news {
+		op.Rev, op.Writer = op.Rev+1, e.Nonce()
+		_, err = e.Store.SaveOperation(ctx, op, etag)
+	}
+	return op, err
 }
 
 // forgetRestore forgets what was counted during a restore.

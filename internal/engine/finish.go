@@ -8,7 +8,7 @@ import (
 	"apim-dr/internal/dr"
 )
 
-// finish carries the stored outcome everywhere it belongs. It reads the record only and can be repeated: the marker goes last.
+// finish carries the stored outcome everywhere it belongs. It can be repeated: the marker goes last.
 func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	for _, p := range dr.Points(op) {
 		if err := e.Store.PutPoint(ctx, p); err != nil {
@@ -40,8 +40,8 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	return e.Store.Unmark(ctx, op.ID)
 }
 
-// unlock frees the lock. Where somebody has written to it (remind) the changes of the service that were reported are looked for first; so they are when the
-// lock is no longer ours, for then this was done before and tells again what was found.
+// unlock frees the lock. Where somebody has written to it since it was taken (remind), what was reported is looked for first. The operation that it
+// returns is what its event tells of.
 func (e *Engine) unlock(ctx context.Context, op dr.Operation) (dr.Operation, error) {
 	if freed, err := e.Store.Free(ctx, op.Service, op.LockETag); err != nil || freed {
 		return op, err
