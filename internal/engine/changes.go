@@ -64,7 +64,7 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	}
 	switch {
 	case running:
-		return e.remind(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
+		return e.mergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
 			if p.Restoring != restore {
 				p.Restoring, p.Meanwhile = restore, 0
 			}
@@ -78,7 +78,10 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	if own, ok := ownNewest(state); ok && c.At.Before(own.CreatedAt.Add(-dr.ReportSkew)) {
 		return nil // that backup has it
 	}
-	if err := e.remind(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
+	if err := e.mergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
+		return err
+	}
+	if err := e.Store.Touch(ctx, m.Name); err != nil { // so that a backup at work looks for it at its end (unlock)
 		return err
 	}
 	if err := e.markNewest(ctx, m.Name, c); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
@@ -87,17 +90,6 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	// One message for all changes within a minute: duplicate detection drops the others.
 	minute := now.Truncate(min(time.Minute, e.Timing.ChangeQuiet))
 	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: minute}, now.Add(e.Timing.ChangeQuiet))
-}
-
-// remind notes a change so that the operation at work on the service, if there is one, looks for it at its end (unlock).
-func (e *Engine) remind(ctx context.Context, service string, merge func(dr.Pending) (dr.Pending, bool)) error {
-	if err := e.mergePending(ctx, service, merge); err != nil {
-		return err
-	}
-	if err := e.Store.Touch(ctx, service); !illegible(err) {
-		return err
-	}
-	return nil // whoever has such a lock cannot Free it
 }
 
 // mergePending is Store.MergePending. What cannot be read is told, and does not let changes go round for ever.

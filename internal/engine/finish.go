@@ -40,7 +40,7 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	return e.Store.Unmark(ctx, op.ID)
 }
 
-// unlock frees the lock. Where somebody has written to it since it was taken (remind), what was reported is looked for first. The operation that it
+// unlock frees the lock. Where somebody has written to it since it was taken (noteChange), what was reported is looked for first. The operation that it
 // returns is what its event tells of.
 func (e *Engine) unlock(ctx context.Context, op dr.Operation) (dr.Operation, error) {
 	if freed, err := e.Store.Free(ctx, op.Service, op.LockETag); err != nil || freed {
