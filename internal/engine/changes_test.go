@@ -192,6 +192,10 @@ func TestAChangeDuringABackupMarksItAndIsFollowedUp(t *testing.T) {
 		if told := w.events[op.ID][0].Result().RecoveryPoints[0].Changed; told != (when == "during" || when == "between") {
 			t.Errorf("%s: the event says %v", when, told)
 		}
+		// The copy beside the backup, which outlives this storage, says what the event does.
+		if body, _, err := w.store.Backups(nightly).Get(t.Context(), op.ID+"-s0-a1.apimdr.json"); err != nil || strings.Contains(string(body), `"changedDuringBackup":true`) != (when == "during" || when == "between") {
+			t.Errorf("%s: the copy: %s, %v", when, body, err)
+		}
 		ops := w.afterChanges()
 		if len(ops) != 1 || ops[0].Outcome != dr.Succeeded {
 			t.Fatalf("%s: %+v", when, ops)

@@ -10,20 +10,18 @@ import (
 
 // finish carries the stored outcome everywhere it belongs. It can be repeated: the marker goes last.
 func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
-	for _, p := range dr.Points(op) {
-		if err := e.Store.PutPoint(ctx, p); err != nil {
-			if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
-				return err
-			}
-			// A storage account that stays away must not hold back the lock and the event.
-			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "recoveryPoint", p.ID, "error", err)
-		}
+	if err := e.keepPoints(ctx, op, e.Store.RecordPoint); err != nil {
+		return err
 	}
 	if err := e.remember(ctx, op); err != nil {
 		return err
 	}
 	op, err := e.unlock(ctx, op)
 	if err != nil {
+		return err
+	}
+	// The copy is written once, and so when it is known whether the service was changed.
+	if err := e.keepPoints(ctx, op, e.Store.CopyPoint); err != nil {
 		return err
 	}
 	if err := e.Bus.Publish(ctx, dr.ResultEvent(op)); err != nil {
@@ -38,6 +36,19 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 		e.Log.ErrorContext(ctx, "the copy of the roles could not be written, or the standby not brought up to date; the next backup will", "error", err)
 	}
 	return e.Store.Unmark(ctx, op.ID)
+}
+
+// keepPoints keeps the recovery points of an operation somewhere. A storage account that stays away must not hold back for ever what follows.
+func (e *Engine) keepPoints(ctx context.Context, op dr.Operation, keep func(context.Context, dr.RecoveryPoint) error) error {
+	for _, p := range dr.Points(op) {
+		if err := keep(ctx, p); err != nil {
+			if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
+				return err
+			}
+			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "recoveryPoint", p.ID, "error", err)
+		}
+	}
+	return nil
 }
 
 // unlock frees the lock. Where somebody has written to it since it was taken (noteChange), what was reported is looked for first. The operation that it
