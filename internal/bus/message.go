@@ -89,6 +89,8 @@ func Decode(body []byte) (Message, error) {
 		return Message{}, err
 	} else if err := json.Unmarshal(body, &in); err != nil {
 		return Message{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	} else if in.V > dr.Version { // said twice: sent on as it is read, it would be refused
+		return Message{}, &NewerError{V: in.V}
 	} else if in.V < 1 || count(in.ID != "", in.Tick != nil, in.Usage != nil) != 1 {
 		return Message{}, fmt.Errorf("%w: it needs a version (v) and either an id, a tick or a usage", ErrMalformed)
 	}

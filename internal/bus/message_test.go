@@ -99,7 +99,7 @@ func TestWhatIsNotOursIsMalformed(t *testing.T) {
 }
 
 func TestANewerMessageIsToldFromABrokenOne(t *testing.T) {
-	for _, body := range []string{`{"v":2,"id":"x"}`, `{"v":2,"id":{"shape":"new"},"tick":7}`} {
+	for _, body := range []string{`{"v":2,"id":"x"}`, `{"v":2,"id":{"shape":"new"},"tick":7}`, `{"v":1,"v":2,"id":"20260105-backup-e60287158a759c494394"}`} {
 		_, err := Decode([]byte(body))
 		var newer *NewerError
 		if !errors.As(err, &newer) || newer.V != 2 || !errors.Is(err, engine.ErrNewer) || errors.Is(err, ErrMalformed) {

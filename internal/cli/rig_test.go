@@ -24,6 +24,7 @@ import (
 	"apim-dr/internal/mask"
 	"apim-dr/internal/store"
 	"apim-dr/internal/store/memstore"
+	"apim-dr/internal/store/storetest"
 )
 
 const (
@@ -125,7 +126,7 @@ func (r *rig) point(at time.Time, nonce string) dr.RecoveryPoint {
 		r.t.Fatal(err)
 	}
 	stamp := store.Over(store.Memory(time.Now), store.Options{Vault: r.vault.Vault})
-	if err := stamp.PutPoint(r.t.Context(), p); err != nil {
+	if err := storetest.PutPoint(r.t.Context(), stamp, p); err != nil {
 		r.t.Fatal(err)
 	}
 	return p

@@ -28,7 +28,8 @@ type Action struct {
 	Try      int       // Sleep: how often in a row something could not be reached
 }
 
-// Brief tells whether an action of a backup needs no record before it: it only looks, and if its answer is lost the step before is done again.
+// Brief tells whether an action needs no record before it: it only looks, and if its answer is lost the step before is done again. Not so what an operation
+// that restores does: it writes while it prepares, and may verify for half an hour.
 func (act Action) Brief(op Operation) bool {
 	return op.Kind == KindBackup && (act.Do == Prepare || act.Do == Verify)
 }

@@ -145,7 +145,7 @@ type Leg struct {
 	After      ServiceView `json:"after,omitzero"`
 	Blob       BlobView    `json:"blob,omitzero"`
 	Gateways   []Gateway   `json:"gateways,omitempty"` // restore: what answered at the end
-	Changed    bool        `json:"changed,omitempty"`  // backup: a change of the service was reported meanwhile; the recovery point keeps it
+	Changed    bool        `json:"changed,omitempty"`  // backup: a change of the service was reported before the lock was freed; what came later, the recovery point alone tells
 
 	Lost       int       `json:"lost,omitempty"`  // earlier attempts whose POST went unanswered
 	Blind      int       `json:"blind,omitempty"` // polls refused in a row

@@ -111,7 +111,7 @@ func notStarted(op Operation) string {
 func locked(t Timing, op Operation, in Input, now time.Time) (Operation, Action) {
 	switch in.Verdict {
 	case OK:
-		if op.Kind == KindBackup { // nothing else ends so often
+		if op.Kind == KindBackup { // what restores looks for changes at its end in any case
 			op.LockETag = in.LockETag
 		}
 		if r := op.Recovery; r != nil {

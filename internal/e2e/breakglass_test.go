@@ -156,7 +156,7 @@ func leftBehind(t *testing.T, armURL string, credential azcore.TokenCredential, 
 		t.Fatalf("backup: %+v", a)
 	}
 	vault := store.NewVault(func(string) (*service.Client, error) { return account, nil })
-	if err := store.Over(store.Memory(time.Now), store.Options{Vault: vault}).PutPoint(t.Context(), p); err != nil {
+	if err := store.Over(store.Memory(time.Now), store.Options{Vault: vault}).CopyPoint(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	return p.ID

@@ -64,7 +64,7 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	}
 	switch {
 	case running:
-		return e.remind(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
+		return e.mergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) {
 			if p.Restoring != restore {
 				p.Restoring, p.Meanwhile = restore, 0
 			}
@@ -78,7 +78,10 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	if own, ok := ownNewest(state); ok && c.At.Before(own.CreatedAt.Add(-dr.ReportSkew)) {
 		return nil // that backup has it
 	}
-	if err := e.remind(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
+	if err := e.mergePending(ctx, m.Name, func(p dr.Pending) (dr.Pending, bool) { return p.With(c, now), true }); err != nil {
+		return err
+	}
+	if err := e.Store.Touch(ctx, m.Name); err != nil { // so that a backup at work looks for it at its end (unlock)
 		return err
 	}
 	if err := e.markNewest(ctx, m.Name, c); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
@@ -87,17 +90,6 @@ func (e *Engine) noteChange(ctx context.Context, m member, c dr.Change) error {
 	// One message for all changes within a minute: duplicate detection drops the others.
 	minute := now.Truncate(min(time.Minute, e.Timing.ChangeQuiet))
 	return e.Bus.Tick(ctx, dr.Tick{V: dr.Version, Plan: changed, Service: m.Name, At: minute}, now.Add(e.Timing.ChangeQuiet))
-}
-
-// remind notes a change so that the operation at work on the service, if there is one, looks for it at its end (unlock).
-func (e *Engine) remind(ctx context.Context, service string, merge func(dr.Pending) (dr.Pending, bool)) error {
-	if err := e.mergePending(ctx, service, merge); err != nil {
-		return err
-	}
-	if err := e.Store.Touch(ctx, service); !illegible(err) {
-		return err
-	}
-	return nil // whoever has such a lock cannot Free it
 }
 
 // mergePending is Store.MergePending. What cannot be read is told, and does not let changes go round for ever.
@@ -284,32 +276,52 @@ func (e *Engine) meanwhile(ctx context.Context, op dr.Operation) string {
 	return fmt.Sprintf("%d changes of %s were reported while it was restored; most are the restore itself, others are lost or mixed with it", p.Meanwhile, op.Service)
 }
 
-// settleChanges notes in the recovery points of an operation, and in the legs that it returns, what was reported while they were made, and forgets what was
-// counted during a restore. What was reported may be followed up and forgotten when this is repeated: then the recovery points tell.
+// settleChanges marks the recovery points of an operation that changes were reported of while they were made, and forgets what was counted during a restore.
 func (e *Engine) settleChanges(ctx context.Context, op dr.Operation) (dr.Operation, error) {
 	p, err := e.Store.Pending(ctx, op.Service)
 	if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
 		return op, err
 	}
-	op.Legs = slices.Clone(op.Legs)
-	for _, point := range dr.Points(op) {
-		leg := &op.Legs[point.Leg]
-		if p.Within(point.CreatedAt, point.EndedAt) {
-			leg.Changed = true
-			err = e.Store.MarkChanged(ctx, point.Service, point.ID)
-		} else if !leg.Changed {
-			var kept dr.RecoveryPoint
-			kept, err = e.Store.Point(ctx, point.Service, point.ID)
-			leg.Changed = err == nil && kept.Changed
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+	if p.Restoring == op.ID {
+		if err := e.forgetRestore(ctx, op.Service, op.ID); err != nil {
 			return op, err
 		}
 	}
-	if p.Restoring != op.ID {
+	points := dr.Points(op)
+	if len(points) == 0 {
 		return op, nil
 	}
-	return op, e.forgetRestore(ctx, op.Service, op.ID)
+	changed := slices.DeleteFunc(points, func(point dr.RecoveryPoint) bool { return !p.Within(point.CreatedAt, point.EndedAt) })
+	for _, point := range changed {
+		if err := e.Store.MarkChanged(ctx, point.Service, point.ID); err != nil && !errors.Is(err, ErrNotFound) && !illegible(err) {
+			return op, err
+		}
+	}
+	return e.recordChanged(ctx, op, changed)
+}
+
+// recordChanged writes into the record which recovery points were marked, as long as the operation has the lock. After that its event may have been sent,
+// which has to say the same when it is sent again, whatever is reported late or was followed up and forgotten since.
+func (e *Engine) recordChanged(ctx context.Context, op dr.Operation, changed []dr.RecoveryPoint) (dr.Operation, error) {
+	holder, err := e.Store.Holder(ctx, op.Service)
+	if err != nil && !illegible(err) {
+		return op, err
+	}
+	op, etag, err := e.Store.Operation(ctx, op.ID) // another invocation may have been here
+	if err != nil || holder != op.ID {
+		return op, err
+	}
+	news := false
+	for _, point := range changed {
+		leg := &op.Legs[point.Leg]
+		news = news || !leg.Changed
+		leg.Changed = true
+	}
+	if news {
+		op.Rev, op.Writer = op.Rev+1, e.Nonce()
+		_, err = e.Store.SaveOperation(ctx, op, etag)
+	}
+	return op, err
 }
 
 // forgetRestore forgets what was counted during a restore.

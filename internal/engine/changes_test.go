@@ -192,6 +192,10 @@ func TestAChangeDuringABackupMarksItAndIsFollowedUp(t *testing.T) {
 		if told := w.events[op.ID][0].Result().RecoveryPoints[0].Changed; told != (when == "during" || when == "between") {
 			t.Errorf("%s: the event says %v", when, told)
 		}
+		// The copy beside the backup, which outlives this storage, says what the event does.
+		if body, _, err := w.store.Backups(nightly).Get(t.Context(), op.ID+"-s0-a1.apimdr.json"); err != nil || strings.Contains(string(body), `"changedDuringBackup":true`) != (when == "during" || when == "between") {
+			t.Errorf("%s: the copy: %s, %v", when, body, err)
+		}
 		ops := w.afterChanges()
 		if len(ops) != 1 || ops[0].Outcome != dr.Succeeded {
 			t.Fatalf("%s: %+v", when, ops)
@@ -227,6 +231,58 @@ func TestTheEventOfABackupTellsOfAChangeHoweverLateItIsSent(t *testing.T) {
 	w.run(time.Hour)
 	if failed < 2 || len(w.events[op.ID]) != 1 || !w.events[op.ID][0].Result().RecoveryPoints[0].Changed {
 		t.Errorf("%d sends after the end, %+v", failed, w.events[op.ID])
+	}
+}
+
+// The marker cannot be deleted at first, so that the event is sent again; Event Grid reports the change between the two.
+func TestAnEventThatIsSentAgainSaysTheSameAlthoughAChangeWasReportedSince(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"})
+	w.must(err)
+	w.run(3 * time.Minute)
+	made := w.now
+	w.hook = func(call, key string) error {
+		if call != "before delete" || !strings.HasPrefix(key, "active/") {
+			return nil
+		}
+		w.hook = nil
+		w.aside(func() error { return w.changeAt(made) })
+		return errors.New("out of reach")
+	}
+	w.store.Fail(w.hook)
+	w.run(3 * time.Hour)
+	if len(w.events[op.ID]) != 2 {
+		t.Fatalf("%d events", len(w.events[op.ID]))
+	}
+	for i, e := range w.events[op.ID] {
+		if e.Result().RecoveryPoints[0].Changed {
+			t.Errorf("event %d tells of the change", i)
+		}
+	}
+	if p, err := w.store.Point(t.Context(), "contoso-eu", op.ID+"-s0-a1"); err != nil || !p.Changed {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// The invocation is killed once the end is recorded, and before the next one the watchdog passes.
+func TestTheEventTellsOfAChangeAlthoughTheWatchdogCameBetween(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	op, err := w.e.Backup(t.Context(), engine.Request{Service: "contoso-eu"})
+	w.must(err)
+	w.run(3 * time.Minute)
+	w.must(w.change())
+	w.hook = func(call, key string) error {
+		if call != "before create" || !strings.HasPrefix(key, "recovery-points/") {
+			return nil
+		}
+		w.hook = nil
+		w.aside(func() error { return w.e.Watch(t.Context()) })
+		return errors.New("out of reach")
+	}
+	w.store.Fail(w.hook)
+	w.run(3 * time.Hour)
+	if len(w.events[op.ID]) != 1 || !w.events[op.ID][0].Result().RecoveryPoints[0].Changed {
+		t.Errorf("%+v", w.events[op.ID])
 	}
 }
 

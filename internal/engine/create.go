@@ -65,7 +65,7 @@ func (e *Engine) createOnce(ctx context.Context, op dr.Operation, start time.Tim
 		return dr.Operation{}, err
 	case was.Phase == dr.Queued && was.Leg().Attempt == 0 && e.Now().Sub(was.CreatedAt) < e.Timing.Lease:
 		// Perhaps killed before its first wake. Later than that it is the watchdog's: a first wake sent again beside one that lives
-		// would be a second chain of wakes. Its lease is not known.
+		// would be a second chain of wakes.
 		e.wakeFirst(about(ctx, was), firstWake(was, time.Time{}), start)
 	}
 	return was, nil
@@ -97,7 +97,7 @@ func (e *Engine) create(ctx context.Context, op dr.Operation, start time.Time) (
 	return op, nil
 }
 
-// firstWake is the first of the operation's epoch.
+// firstWake is the first of the operation's epoch. A lease is the marker's, which is not moved while that of the wake lasts; zero: it is not known.
 func firstWake(op dr.Operation, lease time.Time) dr.Wake {
 	return dr.Wake{V: dr.Version, ID: op.ID, Epoch: op.Epoch, Lease: lease}
 }

@@ -68,6 +68,22 @@ func TestAnOperationThatWasCreatedTooSlowlyIsMarkedAgain(t *testing.T) {
 	}
 }
 
+// The first wake comes when the lease that it was sent with has almost run out: the watchdog would come in the middle of the POST.
+func TestAWakeThatComesLateIsMarkedAnewBeforeItsPOST(t *testing.T) {
+	w := newWorld(t, "contoso-eu")
+	w.backup("contoso-eu")
+	w.now = w.now.Add(w.e.Timing.Lease - time.Second)
+	w.onStart = func(dr.Leg) *dr.Answer {
+		if left := w.markers(); len(left) != 1 || !left[0].Wake.Lease.After(w.now.Add(w.e.Timing.PostWindow)) {
+			t.Errorf("%+v", left)
+		}
+		return nil
+	}
+	if w.run(time.Minute); len(w.posts) != 1 {
+		t.Errorf("%d POSTs", len(w.posts))
+	}
+}
+
 // The same tick is carried out twice at once: what the other one creates after this one has looked what there is stays as it is.
 func TestATickThatComesTwiceAtOnceMakesOneOperation(t *testing.T) {
 	for _, moment := range []string{"active/", "operations/"} {

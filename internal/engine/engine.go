@@ -57,7 +57,7 @@ func (e *Engine) run(ctx context.Context, knock dr.Input) error {
 		knock.Wake.Lease = time.Time{}
 	}
 	knock.Nonce = e.Nonce()
-	in, saved := knock, op
+	in, saved := knock, op // op may be ahead of what is saved: see Brief
 	for err == nil {
 		ctx = about(ctx, op)
 		next, act := dr.Step(e.Timing, op, in, e.Now())

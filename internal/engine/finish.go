@@ -8,22 +8,20 @@ import (
 	"apim-dr/internal/dr"
 )
 
-// finish carries the stored outcome everywhere it belongs. It reads the record only and can be repeated: the marker goes last.
+// finish carries the stored outcome everywhere it belongs. It can be repeated: the marker goes last.
 func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
-	for _, p := range dr.Points(op) {
-		if err := e.Store.PutPoint(ctx, p); err != nil {
-			if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
-				return err
-			}
-			// A storage account that stays away must not hold back the lock and the event.
-			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "recoveryPoint", p.ID, "error", err)
-		}
+	if err := e.keepPoints(ctx, op, e.Store.RecordPoint); err != nil {
+		return err
 	}
 	if err := e.remember(ctx, op); err != nil {
 		return err
 	}
 	op, err := e.unlock(ctx, op)
 	if err != nil {
+		return err
+	}
+	// The copy is written once, and so when it is known whether the service was changed.
+	if err := e.keepPoints(ctx, op, e.Store.CopyPoint); err != nil {
 		return err
 	}
 	if err := e.Bus.Publish(ctx, dr.ResultEvent(op)); err != nil {
@@ -40,8 +38,21 @@ func (e *Engine) finish(ctx context.Context, op dr.Operation) error {
 	return e.Store.Unmark(ctx, op.ID)
 }
 
-// unlock frees the lock. Where somebody has written to it (remind) the changes of the service that were reported are looked for first; so they are when the
-// lock is no longer ours, for then this was done before and tells again what was found.
+// keepPoints keeps the recovery points of an operation somewhere. A storage account that stays away must not hold back for ever what follows.
+func (e *Engine) keepPoints(ctx context.Context, op dr.Operation, keep func(context.Context, dr.RecoveryPoint) error) error {
+	for _, p := range dr.Points(op) {
+		if err := keep(ctx, p); err != nil {
+			if e.Now().Sub(op.EndedAt) < e.Timing.Verify {
+				return err
+			}
+			e.Log.ErrorContext(ctx, "the recovery point could not be recorded; going on without", "recoveryPoint", p.ID, "error", err)
+		}
+	}
+	return nil
+}
+
+// unlock frees the lock. Where somebody has written to it since it was taken (noteChange), what was reported is looked for first. The operation that it
+// returns is what its event tells of.
 func (e *Engine) unlock(ctx context.Context, op dr.Operation) (dr.Operation, error) {
 	if freed, err := e.Store.Free(ctx, op.Service, op.LockETag); err != nil || freed {
 		return op, err

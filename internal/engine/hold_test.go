@@ -179,6 +179,46 @@ func TestAHoldStopsWhatWaitsForItsTurn(t *testing.T) {
 	}
 }
 
+// Only what has a schedule is left to its next time; and a timer that fires a little early is not the next time.
+func TestHowLongAHoldIsWaitedFor(t *testing.T) {
+	ended := func(w *world, trigger dr.Trigger) dr.Operation {
+		ops := w.ops()
+		i := slices.IndexFunc(ops, func(op dr.Operation) bool { return op.Trigger == trigger && op.Phase == dr.Done })
+		if i < 0 {
+			t.Fatalf("no %s has ended", trigger)
+		}
+		return ops[i]
+	}
+	t.Run("by a backup after changes", func(t *testing.T) {
+		w := newWorld(t, "contoso-eu")
+		w.hold("contoso-eu", 30*time.Hour)
+		w.must(w.change())
+		w.until(t0.Add(32 * time.Hour))
+		if op := ended(w, dr.TriggerChange); op.Outcome != dr.Succeeded || op.EndedAt.Sub(t0) < 30*time.Hour {
+			t.Errorf("%s at %s: %v", op.Outcome, op.EndedAt, op.Error)
+		}
+	})
+	t.Run("by a warm sync", func(t *testing.T) {
+		w := newPair(t, true)
+		w.hold("contoso-us", 20*time.Hour)
+		w.backup("contoso-eu")
+		w.until(t0.Add(13 * time.Hour))
+		if op := ended(w, dr.TriggerBackup); op.Outcome != dr.Rejected || op.EndedAt.Sub(op.CreatedAt) < w.e.Timing.StartWithin {
+			t.Errorf("%s at %s: %v", op.Outcome, op.EndedAt, op.Error)
+		}
+	})
+	t.Run("by a backup whose tick came early", func(t *testing.T) {
+		w := newWorld(t, "contoso-eu")
+		w.now = t0.Add(-dr.TickLead / 2)
+		w.hold("contoso-eu", 20*time.Hour)
+		w.must(w.e.RunTick(t.Context(), dr.Tick{V: dr.Version, Plan: "nightly", At: t0}, ""))
+		w.until(t0.Add(23 * time.Hour))
+		if op := ended(w, dr.TriggerTimer); op.Outcome != dr.Succeeded {
+			t.Errorf("%s at %s: %v", op.Outcome, op.EndedAt, op.Error)
+		}
+	})
+}
+
 // A pipeline holds an instance and asks whether it is busy: if not, nothing begins until the hold ends, whenever the two fall between the calls of
 // a scheduled backup.
 func TestWhatIsHeldAndNotBusyStaysSo(t *testing.T) {

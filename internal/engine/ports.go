@@ -70,10 +70,10 @@ type Store interface {
 	// Locks lists the locks, service to holder.
 	Locks(ctx context.Context) (map[string]string, error)
 
-	// PutPoint creates the record of a recovery point and the copy beside its blob; what is there stays as it is.
-	PutPoint(ctx context.Context, p dr.RecoveryPoint) error
-	// RecordPoint creates the record alone.
+	// RecordPoint creates the record of a recovery point; one that is there stays as it is.
 	RecordPoint(ctx context.Context, p dr.RecoveryPoint) error
+	// CopyPoint creates the copy of the record beside the blob; one that is there stays as it is.
+	CopyPoint(ctx context.Context, p dr.RecoveryPoint) error
 	// Point reads the record of a recovery point of a service; ErrNotFound, ErrUnreadable, ErrNewer.
 	Point(ctx context.Context, service, id string) (dr.RecoveryPoint, error)
 	// Points lists the recovery points of a service, the newest first; those that cannot be read are left out.

@@ -11,6 +11,7 @@ import (
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/store"
+	"apim-dr/internal/store/storetest"
 )
 
 const day = 24 * time.Hour
@@ -28,7 +29,7 @@ func (w *world) stock(days ...float64) (ids []string) {
 			if _, err := w.store.Backups(nightly).Create(w.t.Context(), p.ID, store.Content{Body: []byte("backup")}); err != nil {
 				return err
 			}
-			if err := w.store.PutPoint(w.t.Context(), p); err != nil {
+			if err := storetest.PutPoint(w.t.Context(), w.store, p); err != nil {
 				return err
 			}
 			ids = append(ids, p.ID)

@@ -110,7 +110,7 @@ func (e *Engine) await(ctx context.Context, op dr.Operation) dr.Answer {
 		return dr.Answer{Verdict: dr.Later, Reason: err.Error()}
 	}
 	if was.Phase == dr.Queued && was.Rev == 1 && e.Now().Sub(was.CreatedAt) > e.Timing.Look { // its first wake may be lost, and the watchdog would come too late
-		e.wakeFirst(about(ctx, was), firstWake(was, e.Now().Add(e.Timing.Lease)), e.Now())
+		e.wakeFirst(about(ctx, was), firstWake(was, time.Time{}), e.Now())
 	}
 	switch {
 	case was.Phase != dr.Done:

@@ -20,7 +20,9 @@ func (e *Engine) Watch(ctx context.Context) error {
 			errs = append(errs, e.heal(ctx, m))
 		}
 	}
-	errs = append(errs, e.freeLocks(ctx))
+	if err == nil {
+		errs = append(errs, e.freeLocks(ctx, markers))
+	}
 	// A plan that never ran is not started here: a new deployment would back up at once, in the middle of the day.
 	errs = append(errs, e.sendTicks(ctx, e.jobs(), func(j job, due time.Time) (send bool, err error) {
 		return false, e.Store.MoveTick(ctx, j.name, due)
@@ -80,11 +82,18 @@ func (e *Engine) heal(ctx context.Context, m Marker) error {
 	return e.Bus.Wake(ctx, w, queueOf(op), at)
 }
 
-// freeLocks frees the locks that a kill in the middle of finishing can leave behind.
-func (e *Engine) freeLocks(ctx context.Context) error {
+// freeLocks frees the locks of operations that are done and that no marker leads to. Where one does, what is left to be done comes before that (finish).
+func (e *Engine) freeLocks(ctx context.Context, markers []Marker) error {
+	marked := map[string]bool{}
+	for _, m := range markers {
+		marked[m.Wake.ID] = true
+	}
 	locks, err := e.Store.Locks(ctx)
 	errs := []error{err}
 	for service, holder := range locks {
+		if marked[holder] {
+			continue
+		}
 		op, _, err := e.Store.Operation(ctx, holder)
 		if err == nil && op.Phase == dr.Done {
 			err = e.Store.Unlock(ctx, service, holder)

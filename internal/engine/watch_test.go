@@ -43,7 +43,7 @@ func TestTheWatchdogWakesWithTheLastLocation(t *testing.T) {
 	}
 }
 
-// A storage account for backups that stays away holds lock and event back for a while, and not for ever.
+// A storage account for backups that stays away holds the event back for a while, and not for ever.
 func TestAnAccountThatStaysAwayHoldsNoEventBackForLong(t *testing.T) {
 	w := newWorld(t, "contoso-eu")
 	w.failing("before create", nightly.Account+"/", -1)

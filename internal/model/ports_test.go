@@ -457,8 +457,8 @@ func (p records) Locks(context.Context) (map[string]string, error) {
 	return got.a, got.b
 }
 
-func (p records) PutPoint(_ context.Context, point dr.RecoveryPoint) error {
-	return p.plain("point "+short(point.ID), func(_ *state, s engine.Store) error { return s.PutPoint(ctx, point) })
+func (p records) CopyPoint(_ context.Context, point dr.RecoveryPoint) error {
+	return p.plain("copy point "+short(point.ID), func(_ *state, s engine.Store) error { return s.CopyPoint(ctx, point) })
 }
 
 func (p records) RecordPoint(_ context.Context, point dr.RecoveryPoint) error {

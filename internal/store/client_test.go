@@ -16,6 +16,7 @@ import (
 	"apim-dr/internal/dr"
 	"apim-dr/internal/engine"
 	"apim-dr/internal/store"
+	"apim-dr/internal/store/storetest"
 )
 
 // wire is a transport that answers every request.
@@ -159,7 +160,7 @@ func TestTrouble(t *testing.T) {
 				read, create, save, lock, tick, list, s.Mark(t.Context(), w), s.Beat(t.Context(), w), s.Unmark(t.Context(), id),
 				s.UnmarkIf(t.Context(), engine.Marker{Wake: w, ETag: `"1"`}), s.Unlock(t.Context(), "contoso-eu", id),
 				s.MoveTick(t.Context(), "nightly", time.Unix(1, 0)), s.Quarantine(t.Context(), nil, ""),
-				s.PutPoint(t.Context(), dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", State: dr.Good, Operation: id, Service: "x", Storage: storage}),
+				storetest.PutPoint(t.Context(), s, dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", State: dr.Good, Operation: id, Service: "x", Storage: storage}),
 			}
 			if c.code != "ContainerNotFound" { // which is an answer to a vault
 				_, head := vault.Head(t.Context(), storage, "blob")
@@ -204,7 +205,7 @@ func TestABackupStorageOutOfReachFailsHeadAndTheWritingOfAPoint(t *testing.T) {
 			t.Error("head: no error")
 		}
 		p := dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", State: dr.Good, Operation: id, Service: "contoso-eu", Storage: storage}
-		if err := s.PutPoint(t.Context(), p); err == nil || !strings.Contains(err.Error(), "no route to host") {
+		if err := storetest.PutPoint(t.Context(), s, p); err == nil || !strings.Contains(err.Error(), "no route to host") {
 			t.Errorf("error is %v", err)
 		}
 	})

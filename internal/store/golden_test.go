@@ -19,6 +19,7 @@ import (
 	"apim-dr/internal/engine"
 	"apim-dr/internal/store"
 	"apim-dr/internal/store/memstore"
+	"apim-dr/internal/store/storetest"
 	"apim-dr/internal/usage"
 )
 
@@ -190,7 +191,7 @@ func goldens(t *testing.T) map[string]golden {
 	op.Outcome, op.Legs[0].Outcome, op.Legs[0].Blob = dr.Succeeded, dr.Succeeded, dr.BlobView{Exists: true, Bytes: 4096, ETag: `"0x8D"`}
 	p := dr.Points(op)[0]
 	p.UsedBy = []string{op.ID}
-	no(s.PutPoint(t.Context(), p))
+	no(storetest.PutPoint(t.Context(), s, p))
 	take("recovery-point", "recovery-points/contoso-eu/"+p.ID+".json")
 	takeFrom(backups, "recovery-point-beside", p.ID+".apimdr.json")
 	no(s.MergeService(t.Context(), "contoso-eu", func(s dr.ServiceState) (dr.ServiceState, bool) { return s.After(op, "contoso-eu") }))
@@ -206,7 +207,7 @@ func goldens(t *testing.T) map[string]golden {
 	take("lock-reserved", "locks/contoso-eu")
 	drilled := failover
 	drilled.ID, drilled.Kind, drilled.Service = dr.NewID(dr.KindDrill, at(0), "golden"), dr.KindDrill, "contoso-lab"
-	no(s.PutPoint(t.Context(), *failover.Recovery.Bound))
+	no(storetest.PutPoint(t.Context(), s, *failover.Recovery.Bound))
 	take("recovery-point-settings", "recovery-points/contoso-eu/"+failover.Recovery.Bound.ID+".json")
 	no(s.MergeService(t.Context(), "contoso-us", func(s dr.ServiceState) (dr.ServiceState, bool) {
 		s.Hold = dr.Hold{Until: at(600), Reason: "a release", By: "ann@contoso.com", At: at(95)}
@@ -313,7 +314,7 @@ func TestWhatANewerVersionWroteIsLeftAlone(t *testing.T) {
 		did(nil, s.Reserve(t.Context(), "contoso-eu", op.ID, failover.ID))
 		did(nil, s.Yield(t.Context(), "contoso-eu", op.ID, "n1"))
 		did(nil, s.Unlock(t.Context(), "contoso-eu", op.ID))
-		did(nil, s.PutPoint(t.Context(), p))
+		did(nil, storetest.PutPoint(t.Context(), s, p))
 		did(nil, s.Pin(t.Context(), "contoso-eu", point, op.ID))
 		did(nil, s.Unpin(t.Context(), "contoso-eu", point, op.ID))
 		for _, service := range []string{"contoso-eu", "contoso-us"} {

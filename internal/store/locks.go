@@ -81,22 +81,13 @@ func (s *Store) Free(ctx context.Context, service, etag string) (bool, error) {
 	return err == nil, err
 }
 
-// Touch implements engine.Store; engine.ErrUnreadable, ErrNewer.
+// Touch implements engine.Store. The lock is not read: one of another version is touched as well.
 func (s *Store) Touch(ctx context.Context, service string) error {
 	name, err := serviceName(locksDir, service)
 	if err != nil {
 		return err
 	}
-	for range tries {
-		held, etag, err := s.lockAt(ctx, name)
-		if err != nil {
-			return gone(err)
-		}
-		if _, err = s.putLock(ctx, name, held, etag); !lost(err) {
-			return err
-		}
-	}
-	return errTries(name)
+	return gone(s.blobs.SetMetadata(ctx, name, nil))
 }
 
 // TakeOver implements engine.Store. A lock that is free is not taken: then nobody has it, "". One that is reserved for somebody else goes to that

@@ -13,13 +13,22 @@ import (
 	"apim-dr/internal/engine"
 )
 
-// PutPoint implements engine.Store. It fails where the backup storage cannot be reached, and may then be repeated. Only where storage says that
-// the container of the backup does not exist is the copy left out: there is no blob that it could lie beside.
-func (s *Store) PutPoint(ctx context.Context, p dr.RecoveryPoint) error {
-	if s.vault == nil {
-		return errors.New("the store was made without a vault: recovery points cannot be kept")
+// RecordPoint implements engine.Store.
+func (s *Store) RecordPoint(ctx context.Context, p dr.RecoveryPoint) error {
+	name, body, err := pointRecord(p)
+	if err != nil {
+		return err
 	}
-	body, err := s.putPoint(ctx, p)
+	return createOnce(ctx, s.blobs, name, Content{Body: body})
+}
+
+// CopyPoint implements engine.Store. It fails where the backup storage cannot be reached, and may then be repeated. Only where storage says that
+// the container of the backup does not exist is the copy left out: there is no blob that it could lie beside.
+func (s *Store) CopyPoint(ctx context.Context, p dr.RecoveryPoint) error {
+	if s.vault == nil {
+		return errors.New("the store was made without a vault: recovery points cannot be copied")
+	}
+	_, body, err := pointRecord(p)
 	if err != nil {
 		return err
 	}
@@ -36,26 +45,15 @@ func (s *Store) PutPoint(ctx context.Context, p dr.RecoveryPoint) error {
 	return err
 }
 
-// RecordPoint implements engine.Store.
-func (s *Store) RecordPoint(ctx context.Context, p dr.RecoveryPoint) error {
-	_, err := s.putPoint(ctx, p)
-	return err
-}
-
-// putPoint creates the record and returns what it holds; one that is there stays as it is.
-func (s *Store) putPoint(ctx context.Context, p dr.RecoveryPoint) ([]byte, error) {
+// pointRecord is the record of a recovery point and its name.
+func pointRecord(p dr.RecoveryPoint) (name string, body []byte, err error) {
 	if err := soundPoint(p); err != nil {
-		return nil, fmt.Errorf("not written: %w", err)
+		return "", nil, fmt.Errorf("not written: %w", err)
 	}
-	name, err := pointName(p.Service, p.ID)
-	if err != nil {
-		return nil, err
+	if name, err = pointName(p.Service, p.ID); err == nil {
+		body, err = record(name, p)
 	}
-	body, err := record(name, p)
-	if err != nil {
-		return nil, err
-	}
-	return body, createOnce(ctx, s.blobs, name, Content{Body: body})
+	return name, body, err
 }
 
 // Point implements engine.Store. Under what is no id there can be no record: ErrNotFound.

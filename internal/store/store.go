@@ -13,7 +13,7 @@ import (
 
 // Options is what a Store needs beside its container.
 type Options struct {
-	Vault *Vault       // where the copies of recovery points go; needed by PutPoint alone
+	Vault *Vault       // where the copies of recovery points go; needed by CopyPoint alone
 	Log   *slog.Logger // nil: nothing is logged
 }
 

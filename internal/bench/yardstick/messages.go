@@ -37,7 +37,7 @@ const (
 var Backup = [][]Request{
 	{Put, Put},
 	{Get, Put, Put, Put},
-	{Get, Look, Put, Put, Put, Get, Put, Delete},
+	{Get, Look, Put, Put, Get, Put, Delete, Put},
 }
 
 // Exchange is a client that sends a backup's messages to itself. Its links are its own, and stay open.

@@ -64,7 +64,7 @@ func TestEachCallAsksTheHook(t *testing.T) {
 	for _, err := range []error{
 		s.Mark(t.Context(), w), s.Beat(t.Context(), w), s.Unmark(t.Context(), id),
 		s.MoveTick(t.Context(), "p", start), s.MoveTick(t.Context(), "p", start.Add(1)),
-		s.PutPoint(t.Context(), dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", State: dr.Good, Operation: id, Service: "x", Storage: at}),
+		storetest.PutPoint(t.Context(), s, dr.RecoveryPoint{V: 1, ID: id + "-s0-a1", State: dr.Good, Operation: id, Service: "x", Storage: at}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -100,11 +100,11 @@ func TestAnUnreachableBackupStorageFailsThePointUntilItIsRepeated(t *testing.T) 
 		}
 		return nil
 	})
-	if err := s.PutPoint(t.Context(), p); !errors.Is(err, down) {
+	if err := storetest.PutPoint(t.Context(), s, p); !errors.Is(err, down) {
 		t.Fatalf("error is %v", err)
 	}
 	s.Fail(nil)
-	if err := s.PutPoint(t.Context(), p); err != nil {
+	if err := storetest.PutPoint(t.Context(), s, p); err != nil {
 		t.Fatal(err)
 	}
 	if names := s.Backups(at).Names(); len(names) != 1 {

@@ -34,14 +34,14 @@ var catalog = map[string]func(*testing.T, Fixture){
 		p := point(f, 1)
 		p.Storage.Region, p.Safety, p.Colocated = "westeurope", true, true
 		p.Settings = &dr.Settings{GatewayURL: "https://contoso-eu.azure-api.net", SystemIdentity: true, Protocols: map[string]string{"tls10": "False"}}
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		if got := must(f.Store.Point(t.Context(), strings.ToUpper(service), p.ID))(t); !reflect.DeepEqual(got, p) {
 			t.Errorf("read  %+v\nwrote %+v", got, p)
 		}
 	},
 	"what is not there is ErrNotFound, and so is what is no id": func(t *testing.T, f Fixture) {
 		p := point(f, 1)
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		put(t, f.State, pointDir+"x.json", "{")
 		put(t, f.State, pointDir+"a/b.json", "{")
 		for _, other := range []string{"a/b", id(2) + "-s0-a1", "", "x", id(1), "../contoso-eu/" + p.ID, p.ID + ".json", p.ID + "/", p.ID + strings.Repeat("0", 2000)} {
@@ -120,7 +120,7 @@ var catalog = map[string]func(*testing.T, Fixture){
 	},
 	"a recovery point remembers who restores it until each has taken that back": func(t *testing.T, f Fixture) {
 		p := point(f, 1)
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		unused := text(t, f.State, pointDir+p.ID+".json")
 		for range 2 {
 			ok(t, f.Store.Pin(t.Context(), "Contoso-EU", p.ID, id(8)))
@@ -140,7 +140,7 @@ var catalog = map[string]func(*testing.T, Fixture){
 	},
 	"what is pinned or not already is not written again": func(t *testing.T, f Fixture) {
 		p := point(f, 1)
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		ok(t, f.Store.Pin(t.Context(), service, p.ID, id(8)))
 		before := listed(t, f, "recovery-points/").ETag
 		ok(t, f.Store.Pin(t.Context(), service, p.ID, id(8)))
@@ -180,7 +180,7 @@ var catalog = map[string]func(*testing.T, Fixture){
 	},
 	"our own repeated pin counts once": func(t *testing.T, f Fixture) {
 		p := point(f, 1)
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		f.LoseAnswer(nil)
 		ok(t, f.Store.Pin(t.Context(), service, p.ID, id(8)))
 		usersAre(t, f, 1, id(8))
@@ -190,7 +190,7 @@ var catalog = map[string]func(*testing.T, Fixture){
 	},
 	"a recovery point that is deleted while it is pinned was not pinned": func(t *testing.T, f Fixture) {
 		p := point(f, 1)
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		f.LoseAnswer(func() { ok(t, f.State.Delete(t.Context(), pointDir+p.ID+".json", "")) })
 		is(t, f.Store.Pin(t.Context(), service, p.ID, id(8)), engine.ErrNotFound)
 		equal(t, "blobs", len(names(t, f.State)), 0)

@@ -175,7 +175,7 @@ var roles = map[string]func(*testing.T, Fixture){
 		other := dr.NewPair("contoso-ap", "contoso-jp")
 		ok(t, f.Vault.KeepRole(t.Context(), f.At, pair(1)))
 		ok(t, f.Vault.KeepRole(t.Context(), f.At, other))
-		ok(t, f.Store.PutPoint(t.Context(), point(f, 1)))
+		ok(t, PutPoint(t.Context(), f.Store, point(f, 1)))
 		put(t, f.Backups, "roles/notes.txt", "not ours")
 		got := must(f.Vault.Roles(t.Context(), f.At))(t)
 		equal(t, "copies", fmt.Sprint(got), fmt.Sprint([]dr.Pair{other, pair(1)}))

@@ -26,7 +26,7 @@ var points = map[string]func(*testing.T, Fixture){
 	"a recovery point is recorded, and the same lies beside its blob": func(t *testing.T, f Fixture) {
 		p := point(f, 1)
 		put(t, f.Backups, p.ID, "a backup")
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		record, beside := text(t, f.State, pointDir+p.ID+".json"), text(t, f.Backups, p.ID+".apimdr.json")
 		equal(t, "copy", beside, record)
 		var got dr.RecoveryPoint
@@ -39,27 +39,27 @@ var points = map[string]func(*testing.T, Fixture){
 	"what is there of a recovery point stays as it is, and what is missing is added": func(t *testing.T, f Fixture) {
 		p := point(f, 1)
 		put(t, f.Backups, p.ID+".apimdr.json", "older copy")
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		first := text(t, f.State, pointDir+p.ID+".json")
 		p.State, p.Bytes = dr.Unverified, 1
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		equal(t, "record", text(t, f.State, pointDir+p.ID+".json"), first)
 		equal(t, "copy", text(t, f.Backups, p.ID+".apimdr.json"), "older copy")
 		p = point(f, 2)
 		put(t, f.State, pointDir+p.ID+".json", "older record")
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		text(t, f.Backups, p.ID+".apimdr.json")
 	},
 	"where the container of the backup is gone, the recovery point is recorded without a copy": func(t *testing.T, f Fixture) {
 		p := point(f, 1)
 		p.Storage.Container = "never-made"
-		ok(t, f.Store.PutPoint(t.Context(), p))
+		ok(t, PutPoint(t.Context(), f.Store, p))
 		text(t, f.State, pointDir+p.ID+".json")
 	},
 	"our own repeated writes are successes": func(t *testing.T, f Fixture) {
 		f.LoseAnswer(nil)
 		f.LoseBackupAnswer(nil)
-		ok(t, f.Store.PutPoint(t.Context(), point(f, 1)))
+		ok(t, PutPoint(t.Context(), f.Store, point(f, 1)))
 	},
 	"names that are none are refused": func(t *testing.T, f Fixture) {
 		for what, spoil := range map[string]func(*dr.RecoveryPoint){
@@ -70,7 +70,7 @@ var points = map[string]func(*testing.T, Fixture){
 		} {
 			p := point(f, 1)
 			spoil(&p)
-			if f.Store.PutPoint(t.Context(), p) == nil {
+			if PutPoint(t.Context(), f.Store, p) == nil {
 				t.Errorf("%s was taken", what)
 			}
 		}
@@ -106,7 +106,7 @@ var layout = map[string]func(*testing.T, Fixture){
 		must(f.Store.CreateOperation(t.Context(), operation(1, "me")))(t)
 		ok(t, f.Store.Mark(t.Context(), wake(1)))
 		must(f.Store.Lock(t.Context(), "Contoso-EU", id(1), "n1"))(t)
-		ok(t, f.Store.PutPoint(t.Context(), point(f, 1)))
+		ok(t, PutPoint(t.Context(), f.Store, point(f, 1)))
 		ok(t, f.Store.MergeService(t.Context(), "Contoso-EU", newest(1)))
 		ok(t, f.Store.MergePair(t.Context(), pair(1).Name, change(1)))
 		ok(t, f.Vault.KeepRole(t.Context(), f.At, pair(1)))

@@ -74,7 +74,7 @@ var pruned = map[string]func(*testing.T, Fixture){
 		p, other := point(f, 1), point(f, 2)
 		for _, p := range []dr.RecoveryPoint{p, other} {
 			put(t, f.Backups, p.ID, "a backup")
-			ok(t, f.Store.PutPoint(t.Context(), p))
+			ok(t, PutPoint(t.Context(), f.Store, p))
 		}
 		f.LoseBackupAnswer(nil)
 		ok(t, f.Vault.Remove(t.Context(), f.At, p.ID))

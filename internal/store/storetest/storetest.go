@@ -34,6 +34,14 @@ type Fixture struct {
 	LoseAnswer, LoseBackupAnswer func(between func())
 }
 
+// PutPoint keeps a recovery point as the end of a backup does.
+func PutPoint(ctx context.Context, s engine.Store, p dr.RecoveryPoint) error {
+	if err := s.RecordPoint(ctx, p); err != nil {
+		return err
+	}
+	return s.CopyPoint(ctx, p)
+}
+
 // Run runs the suite. open is called for each test, from parallel ones.
 func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	for _, group := range []struct {

@@ -128,13 +128,13 @@ var vaults = map[string]func(*testing.T, Fixture){
 	"what was recorded with a recovery point can be recorded anew from beside its backup": func(t *testing.T, f Fixture) {
 		var want []dr.RecoveryPoint
 		for i := range 3 {
-			ok(t, f.Store.PutPoint(t.Context(), point(f, i)))
+			ok(t, PutPoint(t.Context(), f.Store, point(f, i)))
 		}
 		want = must(f.Store.Points(t.Context(), service))(t)
 		for _, name := range names(t, f.State) {
 			ok(t, f.State.Delete(t.Context(), name, ""))
 		}
-		ok(t, f.Vault.Beside(t.Context(), f.At, func(p dr.RecoveryPoint) error { return f.Store.PutPoint(t.Context(), p) }, nil))
+		ok(t, f.Vault.Beside(t.Context(), f.At, func(p dr.RecoveryPoint) error { return PutPoint(t.Context(), f.Store, p) }, nil))
 		if got := must(f.Store.Points(t.Context(), service))(t); !reflect.DeepEqual(got, want) {
 			t.Errorf("points are %+v\nwant %+v", got, want)
 		}
