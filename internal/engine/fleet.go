@@ -209,3 +209,29 @@ func namesOf(list []dr.Instance) string {
 	}
 	return some(names)
 }
+
+// at finds an instance of the fleet by its ARM id, or by that of something in it.
+func (f Fleet) at(resourceID string) (member, bool) {
+	id := strings.ToLower(resourceID)
+	for _, s := range f.Services {
+		for _, i := range s.all() {
+			own := strings.ToLower(i.ResourceID)
+			if id == own || strings.HasPrefix(id, own+"/") {
+				return f.member(i.Name)
+			}
+		}
+	}
+	return member{}, false
+}
+
+// all is a service with its secondaries and its drill instance.
+func (s Service) all() []dr.Instance {
+	list := []dr.Instance{s.instance()}
+	for _, sec := range s.Secondaries {
+		list = append(list, sec.Instance)
+	}
+	if s.Drill != nil {
+		list = append(list, *s.Drill)
+	}
+	return list
+}
