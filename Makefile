@@ -52,7 +52,7 @@ test-live: tools ## the suites of ARM client, bus and store against Azure, as wh
 	@[ -n "$${AZURE_LIVE_BACKUP:-}" ] || echo 'make test-live: NO BACKUP IS MADE, AZURE_LIVE_BACKUP=account/container is not set' >&2
 	AZURE_LIVE=1 go test -v -count=1 -timeout 6h -run 'KeepsTheContract$$' ./internal/apim ./internal/bus ./internal/store
 
-STATES ?= 3000000
+STATES ?= 4000000
 model: tools ## explore all states of the protocol with more faults than in make test: millions (STATES= at most, for each set of faults)
 	go test -count=1 -v -timeout 30m ./internal/model -run InEveryState -large -states $(STATES) | grep -v -e '^=== ' -e '^ *---'
 
