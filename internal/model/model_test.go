@@ -13,7 +13,7 @@ import (
 
 var (
 	large = flag.Bool("large", false, "explore the large sets of faults")
-	most  = flag.Int("states", 3_000_000, "states of a set at most")
+	most  = flag.Int("states", 4_000_000, "states of a set at most")
 	one   = flag.String("scene", "", "explore this scene alone")
 )
 
