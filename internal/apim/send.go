@@ -57,28 +57,37 @@ var serviceShape = regexp.MustCompile(`(?i)/microsoft\.apimanagement/service/([^
 
 // send makes the call, once, and logs it.
 func (c *Client) send(ctx context.Context, k call) result {
-	began, id, level, service := c.o.Now(), c.o.NewID(), slog.LevelInfo, ""
+	began, id := c.o.Now(), c.o.NewID()
 	if k.body == nil && !k.stream {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, getWithin)
 		defer cancel()
 	}
 	got := c.exchange(ctx, k, id)
+	c.tell(ctx, k, id, got, c.o.Now().Sub(began))
+	return got
+}
+
+// tell logs how a call went.
+func (c *Client) tell(ctx context.Context, k call, id string, got result, took time.Duration) {
+	level, service := slog.LevelInfo, ""
+	if got.err == nil && k.body == nil && got.reply.status < http.StatusBadRequest {
+		level = slog.LevelDebug // polls are many
+	}
+	if !c.o.Log.Enabled(ctx, level) {
+		return
+	}
 	if match := serviceShape.FindStringSubmatch(k.url); match != nil {
 		service = match[1]
 	}
-	log := c.o.Log.With("verb", k.verb, "target", service, "durationMs", c.o.Now().Sub(began).Milliseconds(), "clientRequestId", id)
+	log := c.o.Log.With("verb", k.verb, "target", service, "durationMs", took.Milliseconds(), "clientRequestId", id)
 	if got.err != nil {
 		log.InfoContext(ctx, "ARM did not answer", "error", c.why(got), "sent", !got.unsent)
-		return got
-	}
-	if k.body == nil && got.reply.status < http.StatusBadRequest {
-		level = slog.LevelDebug // polls are many
+		return
 	}
 	request := got.reply.upTo(maxSetting, got.reply.header.Get("x-ms-request-id"))
 	correlation := got.reply.upTo(maxSetting, got.reply.header.Get("x-ms-correlation-request-id"))
 	log.Log(ctx, level, "ARM answered", "status", got.reply.status, "requestId", request, "correlationId", correlation)
-	return got
 }
 
 func (c *Client) exchange(ctx context.Context, k call, id string) result {

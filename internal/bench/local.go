@@ -159,11 +159,7 @@ func (l *local) invocation(id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	quoted, err := json.Marshal(string(body))
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(map[string]any{"Data": map[string]any{"msg": string(quoted)}, "Metadata": map[string]any{
+	return json.Marshal(map[string]any{"Data": map[string]any{"message": body}, "Metadata": map[string]any{ // dataType binary: base64
 		"DeliveryCount": "1", "MessageId": `"` + wake.MessageID() + `"`, "EnqueuedTimeUtc": `"2026-01-01T03:00:00Z"`, "sys": map[string]any{"MethodName": "PollOperation"},
 	}})
 }

@@ -2,6 +2,7 @@ package customhandler
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -11,9 +12,12 @@ import (
 // str reads the first JSON string among raws, encoded once or twice.
 func str(raws ...json.RawMessage) string {
 	for _, raw := range raws {
+		if len(raw) == 0 { // most metadata: json would make an error of it
+			continue
+		}
 		var outer, inner string
 		json.Unmarshal(raw, &outer)
-		if json.Unmarshal([]byte(outer), &inner) == nil {
+		if strings.HasPrefix(outer, `"`) && json.Unmarshal([]byte(outer), &inner) == nil {
 			return inner
 		}
 		if outer != "" {
@@ -33,7 +37,9 @@ func text(raw json.RawMessage) string {
 
 // scalar reads a number or a bool, bare or within one or two strings.
 func scalar[T int | int64 | bool](raw json.RawMessage) (v T) {
-	json.Unmarshal([]byte(text(raw)), &v)
+	if len(raw) > 0 {
+		json.Unmarshal([]byte(text(raw)), &v)
+	}
 	return v
 }
 
@@ -41,8 +47,12 @@ func scalar[T int | int64 | bool](raw json.RawMessage) (v T) {
 // (year 1) means "never" and gives the zero time.
 func instant(raws ...json.RawMessage) time.Time {
 	for _, raw := range raws {
+		text := str(raw)
+		if text == "" {
+			continue
+		}
 		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} { // both also take a fraction of a second
-			if t, err := time.Parse(layout, str(raw)); err == nil && t.Year() > 1 {
+			if t, err := time.Parse(layout, text); err == nil && t.Year() > 1 {
 				return t.UTC()
 			}
 		}
@@ -52,7 +62,7 @@ func instant(raws ...json.RawMessage) time.Time {
 
 // object reads a JSON object, bare or within one or two strings.
 func object(raw json.RawMessage) (m map[string]json.RawMessage) {
-	if json.Unmarshal(raw, &m) != nil {
+	if len(raw) > 0 && json.Unmarshal(raw, &m) != nil {
 		json.Unmarshal([]byte(str(raw)), &m)
 	}
 	return m

@@ -17,17 +17,13 @@ import (
 // same answer.
 func Poll(client *http.Client) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var envelope struct{ Data struct{ Msg string } }
-		var text string
+		var envelope struct{ Data struct{ Message []byte } }
 		var wake struct{ Location string }
 		if err := json.NewDecoder(r.Body).Decode(&envelope); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		if err := json.Unmarshal([]byte(envelope.Data.Msg), &text); err != nil {
-			text = envelope.Data.Msg
-		}
-		if err := json.Unmarshal([]byte(text), &wake); err != nil {
+		if err := json.Unmarshal(envelope.Data.Message, &wake); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
