@@ -58,6 +58,6 @@ func draw(rows []row) string {
 			fmt.Fprintf(&s, `<text x="%.0f" y="%d" fill="#222">%.0f×</text>`+"\n", left+most*scale+6, y+15, part)
 		}
 	}
-	fmt.Fprintf(&s, `<line x1="%d" y1="6" x2="%[1]d" y2="%d" stroke="#222"/><text x="%[1]d" y="%d" text-anchor="middle" fill="#222">the goal</text>`+"\n</svg>\n", left+scale, total-22, total-8)
+	fmt.Fprintf(&s, `<line x1="%d" y1="6" x2="%[1]d" y2="%[2]d" stroke="#222"/><text x="%[1]d" y="%[3]d" text-anchor="middle" fill="#222">the goal</text>`+"\n</svg>\n", left+scale, total-22, total-8)
 	return s.String()
 }
