@@ -209,7 +209,7 @@ func TestAFinalBackupIsTakenAndRestored(t *testing.T) {
 		if status != OK || len(r.bodies) != 2 {
 			t.Fatalf("status %d, sent %q\n%s", status, r.bodies, err)
 		}
-		has(t, out, "age of the data (RPO)  0s")
+		has(t, out, "age of the data (RPO)  0s", "which is OVERWRITTEN with a final backup of contoso-eu; the newest until then is recovery point "+dr.NewID(dr.KindBackup, t0.Add(-8*time.Hour), "b")+"-s0-a1")
 		has(t, err, "backup of contoso-eu: ARM is at work")
 	})
 }

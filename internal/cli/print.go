@@ -26,15 +26,21 @@ func (r rows) add(name string, values ...string) {
 
 // title says what is overwritten with what.
 func title(p dr.Plan) string {
-	point := "a recovery point"
+	with := "a recovery point"
 	if p.Point != nil {
-		point = fmt.Sprintf("recovery point %s of %s, %s old", p.Point.ID, utc(p.Point.CreatedAt), lasting(time.Duration(p.DataAge)))
+		with = fmt.Sprintf("recovery point %s of %s, %s old", p.Point.ID, utc(p.Point.CreatedAt), lasting(time.Duration(p.DataAge)))
+	}
+	switch {
+	case p.Final.Use && p.Point != nil:
+		with = fmt.Sprintf("a final backup of %s; the newest until then is %s", p.Source.Name, with)
+	case p.Final.Use:
+		with = "a final backup of " + p.Source.Name
 	}
 	what := fmt.Sprintf("%s of %s into %s", strings.ToUpper(string(p.Kind[:1]))+string(p.Kind[1:]), p.Source.Name, p.Target.Name)
 	if strings.EqualFold(p.Source.Name, p.Target.Name) {
 		what = "Restore of " + p.Target.Name
 	}
-	return what + ", which is OVERWRITTEN with " + point
+	return what + ", which is OVERWRITTEN with " + with
 }
 
 func printPlan(w io.Writer, p dr.Plan) {
