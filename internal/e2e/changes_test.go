@@ -15,9 +15,9 @@ import (
 	"apim-dr/internal/standin/devstack"
 )
 
-// What Event Grid tells of a service leads to one backup; what the backup itself makes Resource Manager tell does not.
+// What Event Grid tells of a service leads to one backup; what the backup itself makes Resource Manager tell does not. Not beside other tests: 50 writers of
+// one blob keep Azurite busy, and what the others then wait for comes too late.
 func TestABackupFollowsChanges(t *testing.T) {
-	t.Parallel()
 	id := devstack.ResourceID("changed")
 	event := func(kind, operation, resource string) string {
 		return fmt.Sprintf(`{"id":"1","subject":%q,"eventType":%q,"topic":"/subscriptions/0/resourceGroups/rg","eventTime":%q,"data":{"resourceUri":%[1]q,"operationName":%[4]q},"dataVersion":"2"}`,

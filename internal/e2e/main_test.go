@@ -169,7 +169,7 @@ func (l *logLines) about(service string) string {
 func waitFor(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	timeout := time.After(time.Minute)
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond) // each look costs Azurite something
 	defer tick.Stop()
 	for !cond() {
 		select {
