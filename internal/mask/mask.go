@@ -21,9 +21,10 @@ const (
 )
 
 // shapes are secrets that nobody told us: storage account keys (64 bytes in base64), bearer tokens, the signature of a shared access signature or of a
-// request signed with an account's key, and a function key in a URL.
+// request signed with an account's key, and a function key in a URL. A backslash in that is the key's only before u or /: before another letter it escapes
+// what follows the key, such as a quote in a line of JSON.
 var shapes = regexp.MustCompile(`[A-Za-z0-9+/]{86}==|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*|` +
-	`\b(?i:sig)=[A-Za-z0-9%+/=_-]{16,}|\bSharedKey(?:Lite)? [a-z0-9]+:[A-Za-z0-9+/]{16,}=*|[?&](?i:code)=[^&\s"'<>]+`)
+	`\b(?i:sig)=[A-Za-z0-9%+/=_-]{16,}|\bSharedKey(?:Lite)? [a-z0-9]+:[A-Za-z0-9+/]{16,}=*|[?&](?i:code)=(?:[^&\s"'<>\\]|\\+[u/])+`)
 
 // Mask knows secrets. It is safe for concurrent use.
 type Mask struct {

@@ -139,3 +139,20 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// A log line is masked as JSON: the quote after a key is escaped there, and so may be letters of the key.
+func TestALineOfJSONStaysOne(t *testing.T) {
+	for _, rest := range []string{`"": EOF`, `'`, "\n", `\`, `\" again`, "/x+y&a=1", `\u002bhidden-tail"`} {
+		var b bytes.Buffer
+		line, err := json.Marshal(map[string]string{"error": `Get "https://contoso.example/api/status?code=first-part` + rest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New().Writer(&b).Write(append(line, '\n')); err != nil {
+			t.Fatal(err)
+		}
+		if !json.Valid(b.Bytes()) || strings.Contains(b.String(), "first-part") || strings.Contains(b.String(), "hidden-tail") {
+			t.Errorf("%s became %s", line, &b)
+		}
+	}
+}
