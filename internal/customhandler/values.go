@@ -2,22 +2,21 @@ package customhandler
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 )
 
 // The host serialises most metadata twice: a string arrives as "\"m-1\"", a number as "1". The readers here take a value encoded
 // once or twice, and leave the zero value where it is missing or of the wrong type: that is why they ignore json's errors.
 
+// read tells whether raw holds what v is for. Most metadata is not there: json would make an error of it.
+func read(raw []byte, v any) bool { return len(raw) > 0 && json.Unmarshal(raw, v) == nil }
+
 // str reads the first JSON string among raws, encoded once or twice.
 func str(raws ...json.RawMessage) string {
 	for _, raw := range raws {
-		if len(raw) == 0 { // most metadata: json would make an error of it
-			continue
-		}
 		var outer, inner string
-		json.Unmarshal(raw, &outer)
-		if strings.HasPrefix(outer, `"`) && json.Unmarshal([]byte(outer), &inner) == nil {
+		read(raw, &outer)
+		if read([]byte(outer), &inner) {
 			return inner
 		}
 		if outer != "" {
@@ -37,9 +36,7 @@ func text(raw json.RawMessage) string {
 
 // scalar reads a number or a bool, bare or within one or two strings.
 func scalar[T int | int64 | bool](raw json.RawMessage) (v T) {
-	if len(raw) > 0 {
-		json.Unmarshal([]byte(text(raw)), &v)
-	}
+	read([]byte(text(raw)), &v)
 	return v
 }
 
@@ -48,9 +45,6 @@ func scalar[T int | int64 | bool](raw json.RawMessage) (v T) {
 func instant(raws ...json.RawMessage) time.Time {
 	for _, raw := range raws {
 		text := str(raw)
-		if text == "" {
-			continue
-		}
 		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} { // both also take a fraction of a second
 			if t, err := time.Parse(layout, text); err == nil && t.Year() > 1 {
 				return t.UTC()
@@ -62,8 +56,8 @@ func instant(raws ...json.RawMessage) time.Time {
 
 // object reads a JSON object, bare or within one or two strings.
 func object(raw json.RawMessage) (m map[string]json.RawMessage) {
-	if len(raw) > 0 && json.Unmarshal(raw, &m) != nil {
-		json.Unmarshal([]byte(str(raw)), &m)
+	if !read(raw, &m) {
+		read([]byte(str(raw)), &m)
 	}
 	return m
 }
