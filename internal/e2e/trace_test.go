@@ -24,15 +24,8 @@ func TestOneTraceRunsFromTheCallToARMAndTheEvent(t *testing.T) {
 	if op.Traceparent != traceparent {
 		t.Errorf("the record has %q", op.Traceparent)
 	}
-	oneTrace(t, op, traceparent[3:35])
-	polls := 0
-	for _, s := range stack.Bus.Sent("polls") {
-		if strings.Contains(string(s.Body), op.ID) {
-			polls++
-		}
-	}
-	if polls < 2 {
-		t.Errorf("%d messages for polls", polls)
+	if sent := oneTrace(t, op, traceparent[3:35]); sent["polls"] < 2 {
+		t.Errorf("messages: %v", sent)
 	}
 }
 
@@ -51,15 +44,16 @@ func traceOfTimer(t *testing.T) (id string) {
 	return id
 }
 
-// oneTrace checks that what the stand-ins have seen of an operation that has ended, and all that was logged of it, is of one trace.
-func oneTrace(t *testing.T, op operation, trace string) {
+// oneTrace checks that what the stand-ins have seen of an operation that has ended, and all that was logged of it, is of one trace. It tells how many
+// messages were sent about it, by queue or topic.
+func oneTrace(t *testing.T, op operation, trace string) (sent map[string]int) {
 	t.Helper()
 	if !strings.Contains(op.Traceparent, "-"+trace+"-") {
 		t.Errorf("the operation has %q, not the trace %s", op.Traceparent, trace)
 	}
 	waitFor(t, "the last line of "+op.ID+" has come through the host", func() bool { return lines.has(`"msg":"result published"`, op.ID) })
 
-	sent := map[string]int{}
+	sent = map[string]int{}
 	for _, queue := range []string{"operations", "polls", "results"} {
 		for _, s := range stack.Bus.Sent(queue) {
 			if !strings.Contains(string(s.Body), op.ID) {
@@ -105,6 +99,7 @@ func oneTrace(t *testing.T, op operation, trace string) {
 	if told["created"] != 1 || told["phase"] < 3 || told["invocation ended"] < 2 || told["ARM answered"] < 1 || told["result published"] != 1 {
 		t.Errorf("logged: %v", told)
 	}
+	return sent
 }
 
 // logged are the lines of the app so far. Each is a JSON object.
