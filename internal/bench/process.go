@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"apim-dr/internal/standin/devstack"
 )
 
 // process is a program that serves on FUNCTIONS_CUSTOMHANDLER_PORT.
@@ -23,7 +24,7 @@ type process struct {
 
 // first starts the process, waits for its first answer, and tells what it holds in memory half a second later, in KiB.
 func (p process) first(ctx context.Context) (took time.Duration, rss int, err error) {
-	port, err := freePort()
+	port, err := devstack.FreePort()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -53,15 +54,6 @@ func (p process) first(ctx context.Context) (took time.Duration, rss int, err er
 		return took, rss, err
 	}
 	return 0, 0, fmt.Errorf("%s has not answered within 10 s", p.path)
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // resident is the memory that a process holds, in KiB (Linux).

@@ -85,7 +85,7 @@ func (s *Stamp) settle() (err error) {
 	}
 	var ports [3]int
 	for i := range ports {
-		if ports[i], err = freePort(); err != nil {
+		if ports[i], err = FreePort(); err != nil {
 			return err
 		}
 	}
@@ -97,8 +97,8 @@ func (s *Stamp) settle() (err error) {
 	return err
 }
 
-// freePort finds a port below those that systems give to outgoing connections, so that none of these takes it while the stamp is down.
-func freePort() (int, error) {
+// FreePort finds a port below those that systems give to outgoing connections, so that none of these takes it while the stamp is down.
+func FreePort() (int, error) {
 	var err error
 	for range 100 {
 		port := 20000 + rand.IntN(10000)
